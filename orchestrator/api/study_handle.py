@@ -13,10 +13,8 @@ from orchestrator.api.events import Events
 from orchestrator.api.shown import Answer, as_html
 from orchestrator.api.status import StudyStatus
 from orchestrator.api.study_files import StudyFiles
-from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed, did_you_mean
 from orchestrator.common.faults import show
-from orchestrator.model.state_words import study_word
 from orchestrator.model.study_states import ENDED
 
 if TYPE_CHECKING:
@@ -355,10 +353,10 @@ class StudyHandle(StudyFiles):
         if not access.has_control_plane(settings, self.name):
             if state in ENDED:
                 raise already_ended(self.name, state)
-            problem = f"is {study_word(state)}, and no `run` in {settings.data_dir} works on it"
-            remedy = f"'{how_to('resume', self.name)}', or another run of its search, goes on with it; a fleet's needs"
-            urls = "ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL"
-            raise BadInput(f"study '{self.name}'", problem, f"{remedy} {urls}")
+            from orchestrator.control.unattended import steer_unattended
+
+            with access.server_errors_in_words():
+                return steer_unattended(settings, self.name, operation, access.ANSWER_SECONDS)
         with self._fleet.commands() as client:
             return client.command(operation, self.name, access.ANSWER_SECONDS)
 

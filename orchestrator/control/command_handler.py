@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
+from orchestrator.control import unattended
 from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.ports import Ports
 from orchestrator.control.recovery import Recovery
@@ -166,8 +167,9 @@ class CommandHandler:
         return answered
 
     def _is_for_this(self, command: Command) -> bool:
-        # Only the process that holds the lease can delete a study, be it of another `run` or not.
-        return not self.only or command.study in (self.only, *self._guests) or command.operation in (DELETE, HOST)
+        # Only the process that holds the lease can delete, pause or stop a study, be it of another `run` or not.
+        anyones = command.operation in (DELETE, HOST, *unattended.OPERATIONS)
+        return not self.only or anyones or command.study in (self.only, *self._guests)
 
     def _end_withdrawn(self, commands: Sequence[Command]) -> None:
         """Lets go of the deletions whose commands were withdrawn."""
@@ -217,12 +219,18 @@ class CommandHandler:
             self.rounds.settle()
             self.recovery.take_up(name)
         elif name not in self.studies:
-            return {"study": name, "state": self.ports.store.load(name).state}
+            return {"study": name, "state": self._steer_stored(name, command.operation)}
         elif (steered := _STEERED.get(command.operation)) is not None:
             self.studies.apply(self.studies[name], steered)
         else:
             raise BadInput(f"command '{command.operation}'", "is not one this version knows")
         return {"study": name, "state": self.studies[name].state}
+
+    def _steer_stored(self, name: str, operation: str) -> str:
+        """Steers a study that is not at hand: it has ended, or no `run` looks after it."""
+        if operation in unattended.OPERATIONS:
+            return unattended.steer_stored(self.ports.store, name, operation, self.clock.wall())
+        return self.ports.store.load(name).state
 
     def _at_hand(self, name: str) -> StudyEngine:
         """Returns a study that may have ended, and need not be held in memory any more."""

@@ -18,11 +18,10 @@ from orchestrator.control.file_deleter import stores_of
 from orchestrator.control.lease_renewal import Renewal
 from orchestrator.control.report_requests import Reports
 from orchestrator.control.study_deletion import StudyDeletion
-from orchestrator.messaging.command_client import CommandClient
+from orchestrator.control.writer import by_the_writer
 from orchestrator.messaging.event_stream import forget_study
 from orchestrator.queries.readonly import open_study_reader
 from orchestrator.queries.study_contents import StudyContents
-from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease, renewal_seconds
 from orchestrator.storage.optuna_tables import delete_study as delete_optunas
@@ -33,12 +32,7 @@ from tasks.app import connect
 ANSWER_SECONDS = 120.0
 """Time that an active control plane has to delete the files and the rows of one study."""
 
-LOOK_SECONDS = 1.0
 POLL_SECONDS = 0.02
-
-
-class _LeaseIsFree(Exception):
-    """The control plane that was asked is gone, and the writer's lease is ours now."""
 
 
 def contents_of(settings: Settings, names: Iterable[str]) -> list[StudyContents]:
@@ -76,35 +70,15 @@ def delete_study(settings: Settings, study: StudyContents, seconds: float = ANSW
             with database.write() as connection:
                 delete_optunas(connection, study_id)
             return
-        lease = WriterLease(database, settings.lease)
         redis_url = redis_url_of(settings)
         client = stack.enter_context(closing(connect(redis_url))) if redis_url else None
-        if lease.acquire() is not None:
-            try:
-                asked = CommandClient(CommandTable(database), client)
-                asked.delete(study.name, study.uid, _LeaseWatch(lease), seconds)
-                return
-            except _LeaseIsFree:
-                pass
-        try:
-            _delete_as_writer(settings, database, lease, client, study)
-        finally:
-            lease.release()
-
-
-class _LeaseWatch:
-    """Raises ``_LeaseIsFree`` once it has taken the lease; tries that every ``LOOK_SECONDS``."""
-
-    def __init__(self, lease: WriterLease) -> None:
-        self._lease = lease
-        self._looked = time.monotonic()
-
-    def __call__(self) -> None:
-        if time.monotonic() - self._looked < LOOK_SECONDS:
-            return
-        self._looked = time.monotonic()
-        if self._lease.acquire() is None:
-            raise _LeaseIsFree
+        by_the_writer(
+            settings,
+            database,
+            client,
+            lambda asked, check: asked.delete(study.name, study.uid, check, seconds),
+            lambda lease: _delete_as_writer(settings, database, lease, client, study),
+        )
 
 
 def _delete_as_writer(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from orchestrator.common.errors import BadInput, OrchestratorError
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestrator.common.data_folder import storage_url_of
+from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.common.signals import StopRequest
 from orchestrator.local.child_process import ChildProcess
+from orchestrator.model.state_words import UNATTENDED
 from orchestrator.terminal.views import View
 from orchestrator.terminal.watch import show_current
 
@@ -40,6 +44,7 @@ class Endings:
 
     Attributes:
         children: The processes to end.
+        told: Whether the user was told how the search is gone on with.
     """
 
     def __init__(self, *, ends_process: bool) -> None:
@@ -47,6 +52,7 @@ class Endings:
         self._first: signal.Signals | None = None
         self._at_once = False
         self.children: list[ChildProcess] = []
+        self.told = False
 
     def __call__(self, signum: signal.Signals, request: StopRequest) -> None:
         if self._first is None:
@@ -77,24 +83,53 @@ class Endings:
             self.check()
 
 
-def hold(plan: Plan, view: View, issuer: CommandClient, storage_url: str, check: Callable[[], None]) -> None:
-    """Says how the search is gone on with, has its control plane ask for no more trials, and shows its last state.
-
-    ``check`` is called while the control plane's answer is waited for; what it raises ends the wait.
-    """
+def hold(plan: Plan, view: View, issuer: CommandClient, storage_url: str, endings: Endings) -> None:
+    """Says how the search is gone on with, has its control plane ask for no more trials, and shows its last state."""
     from orchestrator.messaging.command_client import NoAnswer
     from orchestrator.queries.readonly import open_study_reader
 
     study = plan.spec.name
-    if plan.command_line is None:
-        view.say("stopping; the same call goes on from here")
-    else:
-        view.say(f"stopping; the same command goes on from here, and so does 'orchestrator resume {study}'")
+    _tell(plan, view, "stopping", endings)
     with suppress(NoAnswer):
         try:
-            issuer.command("interrupt", study, ANSWER_SECONDS, check)
+            issuer.command("interrupt", study, ANSWER_SECONDS, endings.check_at_once)
         except BadInput:
             # A control plane of an earlier version leads, which knows no such command.
             with suppress(BadInput):
-                issuer.command("pause", study, ANSWER_SECONDS, check)
+                issuer.command("pause", study, ANSWER_SECONDS, endings.check_at_once)
         show_current(lambda: open_study_reader(storage_url), study, view)
+
+
+@contextmanager
+def left_interrupted(plan: Plan, view: View, endings: Endings) -> Iterator[None]:
+    """Leaves a study as interrupted, also where its control plane was gone, or had not begun yet, when its run ended.
+
+    A study that another control plane looks after stays as it is, and so does one of a run that could not begin.
+    """
+    try:
+        yield
+    except (Interrupted, StudyFailed) as error:
+        # The database may be gone, or away: the study counts as unattended then.
+        with suppress(OrchestratorError, SQLAlchemyError):
+            if _interrupt_unattended(plan, endings) and isinstance(error, Interrupted) and not endings.told:
+                _tell(plan, view, "stopped", endings)
+        raise
+
+
+def _interrupt_unattended(plan: Plan, endings: Endings) -> bool:
+    from orchestrator.control.unattended import steer_unattended
+    from orchestrator.queries.readonly import open_study_reader
+
+    with open_study_reader(storage_url_of(plan.settings)) as reader:
+        if reader.overview(plan.spec.name).progress.state != UNATTENDED:
+            return False
+    steer_unattended(plan.settings, plan.spec.name, "interrupt", ANSWER_SECONDS, endings.check_at_once)
+    return True
+
+
+def _tell(plan: Plan, view: View, what: str, endings: Endings) -> None:
+    endings.told = True
+    if plan.command_line is None:
+        view.say(f"{what}; the same call goes on from here")
+    else:
+        view.say(f"{what}; the same command goes on from here, and so does 'orchestrator resume {plan.spec.name}'")

@@ -22,7 +22,7 @@ from orchestrator.common.signals import handled_endings
 from orchestrator.local.child_process import ChildProcess, ForkedChild, SpawnedChild
 from orchestrator.local.data_folder_check import WatchedFiles, check_contents
 from orchestrator.local.embedded_redis import EmbeddedServer
-from orchestrator.local.interruption import Endings, Interrupted, hold
+from orchestrator.local.interruption import Endings, Interrupted, hold, left_interrupted
 from orchestrator.local.plan import Plan, has_ended
 from orchestrator.local.running_search import abandoned, describe, published
 from orchestrator.local.server_retry import outages_shown, server_retry
@@ -83,7 +83,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
     folder = ensure_data_dir(settings.data_dir).resolve()
     check_contents(folder, settings)
     endings = Endings(ends_process=plan.command_line is not None)
-    with handled_endings(endings):
+    with handled_endings(endings), left_interrupted(plan, view, endings):
         while True:
             try:
                 return _run_alone(plan, view, show, folder, endings, begun)
@@ -211,7 +211,7 @@ def _run_alone(
             taking.close()
             # Where an earlier run was killed, the control plane goes on with the study before it is asked to.
             if asked or retry(lambda: store().state(spec.name)) not in (None, *ENDED):
-                hold(plan, view, issuer, storage_url, endings.check_at_once)
+                hold(plan, view, issuer, storage_url, endings)
             raise
         taking.close()
         watched.check()

@@ -238,7 +238,7 @@ def _show(
             if spec.name == host.study or not guest.leave():
                 view.say("no longer watching; the search goes on where it was begun")
             else:
-                hold(plan, view, issuer, storage_url, endings.check_at_once)
+                hold(plan, view, issuer, storage_url, endings)
             raise
         guest.leave()
         artifact_url = settings.artifact_url or str(folder / "artifacts")

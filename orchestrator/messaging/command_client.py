@@ -106,12 +106,30 @@ class CommandClient:
             BadInput: the control plane refused; the message says why.
             NoAnswer: it was not done within ``seconds``.
         """
-        key = self._put(DELETE, study, {"uid": uid})
         try:
-            self._answer_to(key, DELETE, check, seconds)
+            self._issue_for_now(DELETE, study, {"uid": uid}, check, seconds)
         except NoAnswer:
             problem = f"the control plane did not delete it within {seconds:g} s, and the command is withdrawn"
             raise NoAnswer(f"study '{study}': {problem}; the same command goes on with it") from None
+
+    def steer_now(self, operation: str, study: str, check: Callable[[], None], seconds: float) -> str:
+        """Has the active control plane pause, interrupt or stop a study, whether or not it looks after that one.
+
+        Returns the study's state. A command that is given up is withdrawn, for it must not hit a later run of the
+        study. Arguments and errors as of ``delete``.
+        """
+        try:
+            return str(self._issue_for_now(operation, study, {}, check, seconds)["state"])
+        except NoAnswer:
+            problem = f"the active control plane did not answer within {seconds:g} s, and the command is withdrawn"
+            raise NoAnswer(f"study '{study}': {problem}; try again in a moment") from None
+
+    def _issue_for_now(
+        self, operation: str, study: str, payload: dict[str, Any], check: Callable[[], None], seconds: float
+    ) -> dict[str, Any]:
+        key = self._put(operation, study, payload)
+        try:
+            return self._answer_to(key, operation, check, seconds)
         finally:
             self._table.withdraw(key)
 

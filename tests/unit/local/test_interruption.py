@@ -69,7 +69,7 @@ def test_a_second_ctrl_c_waits_for_no_answer(issuer: CommandClient, monkeypatch:
             endings.check()
         assert child.kills == 0
         with pytest.raises(Interrupted) as caught:
-            hold(plan, view, issuer, "sqlite://", endings.check_at_once)
+            hold(plan, view, issuer, "sqlite://", endings)
     assert caught.value.signum == signal.SIGINT
     assert view.said == ["stopping; the same call goes on from here"]
     assert child.kills == 1

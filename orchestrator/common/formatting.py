@@ -10,6 +10,7 @@ ENOUGH = 100
 """Least number of measurements for a 99th percentile."""
 
 MOST_LISTED = 5
+_MOST_PLACES, _LARGEST_IN_FULL = 6, 1e6  # of a number that is written without an exponent
 NOTHING = "–"
 NONE_FEASIBLE = "no completed trial satisfies its constraints"
 
@@ -27,6 +28,18 @@ def numbers(values: Iterable[float]) -> str:
 def aligned(value: float | None) -> str:
     """Returns ``number`` with its trailing zeros, so that the numbers of a column align."""
     return NOTHING if value is None else f"{value:#.4g}".removesuffix(".")
+
+
+def with_error(value: float, error: float) -> str:
+    """Returns ``0.91 ± 0.02``: the error with one significant digit, or two behind a 1, and the value no finer."""
+    if not (math.isfinite(error) and error > 0):
+        return f"{number(value)} ± {number(error)}"
+    digits = 2 if f"{error:.1e}".startswith("1") else 1
+    rounded = f"{error:.{digits - 1}e}"
+    places = max(0, digits - 1 - int(rounded.partition("e")[2]))
+    if places <= _MOST_PLACES and max(abs(value), error) < _LARGEST_IN_FULL:
+        return f"{value:.{places}f} ± {float(rounded):.{places}f}"
+    return f"{number(value)} ± {number(float(rounded))}"
 
 
 def count(amount: int, noun: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.common.formatting import count, percent
+from orchestrator.common.formatting import percent, with_error
 
 EXPECTED = "index:expected"
 """System attribute of a trial: a list of (step, next step, end, spread), one for each rung that it has reached."""
@@ -31,6 +31,10 @@ class Expectation(msgspec.Struct, frozen=True, array_like=True):
     following: int
     end: float
     spread: float
+
+    def text(self) -> str:
+        """Returns it in words."""
+        return f"expected to end at {with_error(self.end, self.spread)}"
 
 
 def read(attributes: Mapping[str, Any]) -> list[Expectation]:
@@ -63,13 +67,12 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     within_50: int
     within_90: int
 
-    def text(self) -> str:
-        """Returns the figures in words."""
-        within = (
-            f"{percent(held, self.predictions)} in the {band} % band"
+    def lines(self) -> list[str]:
+        """Returns the figures in words, a line for each band."""
+        return [
+            f"{held} of {self.predictions} held within their {band}% band ({percent(held, self.predictions)})"
             for band, held in ((50, self.within_50), (90, self.within_90))
-        )
-        return f"of {count(self.predictions, 'predicted end')} {', '.join(within)}"
+        ]
 
 
 def calibrate(ended: Iterable[tuple[Mapping[str, Any], float]]) -> Calibration | None:

@@ -25,10 +25,7 @@ class IndexWords(RuleWords):
     def against(self, decision: Decision) -> str:
         if math.isnan(decision.value):
             return "its value there is not a number"
-        return f"{self._outlook(decision, 'was')}: {self._worth(decision, 'were not')}"
-
-    def boundary(self, decision: Decision) -> str:
-        return f"the best so far, of which {count(decision.peers, 'value')} at rungs were known"
+        return f"{self._outlook(decision, 'was')}: {self._worth(decision, past=True)}"
 
     def promoted(self, decision: Decision) -> str:
         following = self._expected(decision)
@@ -38,21 +35,23 @@ class IndexWords(RuleWords):
     def standing(self, decision: Decision, verb: str) -> str:
         if math.isnan(decision.value):
             return "its value there is not a number"
-        is_, are = ("was", "were") if verb == "went on" else ("is", "are")
-        return f"{self._outlook(decision, is_)}: {self._worth(decision, f'{are} not')}"
+        past = verb == "went on"
+        return f"{self._outlook(decision, 'was' if past else 'is')}: {self._worth(decision, past=past)}"
 
     def _outlook(self, decision: Decision, tense: str) -> str:
         expected = self._expected(decision)
         end = "its end is not known"
         if expected is not None:
-            end = f"expected to end at {number(expected.end)} ± {number(expected.spread)}"
+            end = expected.text()
         best = "" if decision.threshold is None else f"; the best {tense} {number(decision.threshold)}"
         return end + best
 
-    def _worth(self, decision: Decision, verb: str) -> str:
+    def _worth(self, decision: Decision, *, past: bool) -> str:
         expected = self._expected(decision)
-        epochs = "more epochs" if expected is None else f"the next {count(expected.following - expected.step, 'epoch')}"
-        return f"{epochs} {verb} worth as much as those of a new trial"
+        if expected is not None and expected.following - expected.step == 1:
+            return f"the next epoch {'was' if past else 'is'} not worth as much as one of a new trial"
+        epochs = "more epochs" if expected is None else f"the next {expected.following - expected.step} epochs"
+        return f"{epochs} {'were' if past else 'are'} not worth as much as those of a new trial"
 
     def _expected(self, decision: Decision) -> Expectation | None:
         return next((each for each in self.expectations if each.step == decision.step), None)

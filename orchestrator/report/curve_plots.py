@@ -130,10 +130,7 @@ def _expected(expected: list[tuple[FrozenTrial, Expectation]], end: int, axis: V
         go.Scatter(
             x=places,
             y=[axis.at(each.end) for _, each in expected],
-            text=[
-                f"trial {trial.number}, from epoch {each.step}: expected to end at {each.end:.6g}"
-                for trial, each in expected
-            ],
+            text=[f"trial {trial.number}, from epoch {each.step}: {each.text()}" for trial, each in expected],
             mode="markers",
             name="expected end",
             marker={"color": GREY, "symbol": "circle-open", "size": 6},

@@ -24,6 +24,7 @@ from orchestrator.common.formatting import (
     params,
     percent,
     silence,
+    with_error,
 )
 from orchestrator.model.progress_events import Progress, TrialEnded
 from orchestrator.model.state_words import ON_RUNG, UNATTENDED, study_word
@@ -276,7 +277,7 @@ def _slot_row(slot: SlotView, now: float, max_steps: int | None, bar: int) -> li
         epoch = Text.assemble(_segments([(line.epochs, "cyan")], max_steps, bar), of)
     row = [device, trial, epoch, Text(aligned(line.value))]
     if line.expected is not None and line.spread is not None:
-        row.append(Text(f"{number(line.expected)} ± {number(line.spread)}"))
+        row.append(Text(with_error(line.expected, line.spread)))
     return row
 
 

@@ -93,7 +93,7 @@ def render_summary(summary: Summary, width: int) -> str:
         *_lines("epochs", [_epochs(summary.epochs)], room),
         *_lines("rungs", _rungs(summary.rungs), room),
         *_lines("audit", summary.audit.lines() if summary.audit else [], room),
-        *_lines("predictions", [summary.calibration.text()] if summary.calibration else [], room),
+        *_lines("predictions", summary.calibration.lines() if summary.calibration else [], room),
         *_lines("shadow", summary.shadow.lines() if summary.shadow else [], room),
         *_lines("prune latency", _times(summary.prune_latency_ms), room),
         *_lines("slot gap", _times(summary.slot_gap_ms), room),

@@ -65,6 +65,7 @@ class Explanation:
         if self._trial.leads:
             yield "leading: no trial has completed yet, and none has reported better"
         yield from self._promotions()
+        yield from self._outlooks()
         yield self._audited()
         yield self._shadowed()
         yield self._source()
@@ -201,6 +202,8 @@ class Explanation:
 
     def _closest(self, lead: str) -> str:
         row = self._trial.closest
+        if self._trial.expectations:
+            return ""
         if row is not None:
             margin = self._words(row.rule).margin(_decision(row))
             return f"{lead}at epoch {row.step}, {number(row.value)} was {margin}"
@@ -217,6 +220,13 @@ class Explanation:
         for row in self._trial.decisions:
             if row.action == "promote":
                 yield self._words(row.rule).promoted(_decision(row))
+
+    def _outlooks(self) -> Iterator[str]:
+        """Yields how a trial that was not stopped was expected to end; of one that paused, its promotions say so."""
+        if self._pruner.get("mode") == "stopping" and self._trial.state in ("COMPLETE", "RUNNING"):
+            for each in self._trial.expectations:
+                if each.following > each.step:
+                    yield f"at epoch {each.step}: {each.text()}"
 
     def _audited(self) -> str:
         row = self.first("audit")

@@ -202,7 +202,7 @@ def test_why_says_what_was_expected() -> None:
     expected = [Expectation(1, 2, 0.5, 0.1), Expectation(4, 7, 0.91234, 0.02)]
     words = registry.words("index", {"name": "index"}, "maximize", expected)
     decision = Decision(True, "index", 4, 0.7, 0.93, 40)
-    outlook = "expected to end at 0.9123 ± 0.02; the best {} 0.93"
+    outlook = "expected to end at 0.91 ± 0.02; the best {} 0.93"
     assert words.against(decision) == (
         outlook.format("was") + ": the next 3 epochs were not worth as much as those of a new trial"
     )
@@ -213,6 +213,10 @@ def test_why_says_what_was_expected() -> None:
         outlook.format("was") + ": the next 3 epochs were not worth as much as those of a new trial"
     )
     assert words.promoted(decision) == f"at epoch 4: {outlook.format('was')}: went on for 3 more epochs"
+    earlier = Decision(True, "index", 1, 0.4, 0.93, 40)
+    assert words.against(earlier) == (
+        "expected to end at 0.50 ± 0.10; the best was 0.93: the next epoch was not worth as much as one of a new trial"
+    )
     assert "not a number" in words.against(Decision(True, "index", 4, math.nan, None, 0))
     assert "not known" in registry.words("index", {}, "maximize").against(decision)
 

@@ -140,7 +140,7 @@ def test_what_a_frame_shows() -> None:
 def test_expected_ends_have_a_column_where_the_rule_predicts_them() -> None:
     shown = text(progress(slots=(slot(0, expected=0.91234, spread=0.02), slot(1))))
     assert "expected end" in shown
-    assert "7/27  0.8711  0.9123 ± 0.02" in shown
+    assert "7/27  0.8711  0.91 ± 0.02" in shown
     assert "expected" not in text(progress())
 
 

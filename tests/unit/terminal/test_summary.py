@@ -53,8 +53,10 @@ def test_how_far_predictions_came_true() -> None:
     calibrated = Calibration(predictions=240, within_50=118, within_90=221)
     summary = msgspec.structs.replace(SUMMARY, calibration=calibrated)
     assert to_json(summary)["calibration"] == {"predictions": 240, "within_50": 118, "within_90": 221}
-    said = "predictions    of 240 predicted ends 49% in the 50 % band, 92% in the 90 % band"
-    assert said in render_summary(summary, 80).splitlines()
+    assert (
+        "\npredictions    118 of 240 held within their 50% band (49%)\n"
+        "               221 of 240 held within their 90% band (92%)\n"
+    ) in render_summary(summary, 80)
 
 
 def test_the_json_object_with_nothing_in_it() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from recorded_trials import ASHA, FAILURE, attempt, facts, row
 
+from orchestrator.pruning.expectations import Expectation
 from orchestrator.terminal.why_json import to_json
 from orchestrator.terminal.why_text import explain
 from tasks.contract import PEAK_GPU_MEMORY, PEAK_MEMORY
@@ -47,6 +48,17 @@ def test_completed(value: float, direction: str, expected: str) -> None:
 def test_how_close_by_each_rule(rule: str, pruner: dict[str, Any], boundary: str) -> None:
     found = facts("COMPLETE", values=(0.85,), closest=row("keep", 5, 0.65, 0.63, 12, rule), pruner=pruner)
     assert explain(found).endswith(f"0.65 was 0.02 above {boundary}")
+
+
+def test_how_the_end_was_expected_where_a_rule_predicts_it() -> None:
+    pruner = {"name": "index", "mode": "stopping"}
+    closest = row("keep", 1, 0.3, 0.83, 12, "index")
+    found = facts("COMPLETE", values=(0.85,), closest=closest, pruner=pruner, epochs=27)
+    expected = [Expectation(1, 2, 0.7, 0.13), Expectation(15, 27, 0.8512, 0.004), Expectation(27, 27, 0.85, 0.0)]
+    assert explain(replace(found, expectations=expected)).splitlines()[1:] == [
+        "  at epoch 1: expected to end at 0.70 ± 0.13",
+        "  at epoch 15: expected to end at 0.851 ± 0.004",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.model.progress_events import Best, Notice
     from orchestrator.model.records import TrialFacts
     from orchestrator.queries.best_trials import BestTrial
+    from orchestrator.queries.logs import TrialLog
     from orchestrator.spec import Spec
 
 POLL_SECONDS = 0.5
@@ -168,10 +169,11 @@ class StudyHandle(StudyFiles):
         return Answer.of_text(explain(found), to_json(found))
 
     @takes(trial=arguments.trial, lines=or_none(whole(0)), follow=arguments.flag)
-    def logs(self, trial: int | str, *, lines: int | None = None, follow: bool = False) -> Iterator[str]:
+    def logs(self, trial: int | str, *, lines: int | None = None, follow: bool = False) -> TrialLog:
         """Returns an iterator over what the objective printed in a trial: its lines, without line ends.
 
-        The log is kept on the host whose worker trained the trial.
+        The log is kept on the host whose worker trained the trial; ``notes`` of what is returned says where else
+        attempts of it ran.
 
         Args:
             trial: Number of the trial.
@@ -181,12 +183,12 @@ class StudyHandle(StudyFiles):
         Raises:
             BadInput: there is no such trial, or its log is on another host, which is named.
         """
-        from orchestrator.queries.logs import read_lines
+        from orchestrator.queries.logs import TrialLog
 
         with self._fleet.reader() as reader:
             reader.spec(self.name)  # raises for a study that only Optuna has run: this program keeps no logs of it
         data_dir = self._fleet.settings.data_dir.resolve()
-        return read_lines(data_dir, lambda: self._trial(trial), lines=lines, follow=follow)
+        return TrialLog(data_dir, lambda: self._trial(trial), lines=lines, follow=follow)
 
     @takes(pruners=every(arguments.text))
     def replay(self, *pruners: str) -> Answer:

@@ -35,7 +35,7 @@ from orchestrator.cli.shared import (
 from orchestrator.queries.trial_selection import SORTS, STATES, choose_from
 
 if TYPE_CHECKING:
-    from orchestrator.model.records import TrialFacts
+    pass
 
 SHOWN = 50
 """Trials that `trials` lists for a person by default."""
@@ -192,17 +192,10 @@ def logs(study: str, trial: str, follow: bool, lines: int | None, as_json: bool)
     The log of TRIAL of STUDY, a number, `best` or `last`, is kept in ORCHESTRATOR_DATA_DIR of the worker that trained
     it; if that is another host, its name is shown.
     """
-    from orchestrator.queries.logs import show as show_log
-    from orchestrator.queries.logs import standard_output
+    from orchestrator.terminal.log_printer import print_log, standard_output
 
-    def find() -> TrialFacts:
-        with open_reader() as reader:
-            return reader.trial(study, trial)
-
-    with open_reader() as reader:
-        reader.spec(study)  # raises for a study that only Optuna has run: this program keeps no logs of it
-
-    show_log(load_settings().data_dir.resolve(), find, standard_output(as_json), lines=lines, follow=follow)
+    with fleet() as found:
+        print_log(found.handle(study).logs(trial, lines=lines, follow=follow), standard_output(as_json))
 
 
 @cli.command(epilog=READS_DATABASE)

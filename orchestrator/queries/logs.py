@@ -1,14 +1,12 @@
-"""Log files of trials: finding, printing and following what an objective printed."""
+"""Log files of trials: finding and following what an objective printed."""
 
 from __future__ import annotations
 
-import codecs
-import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Final
 
@@ -30,34 +28,6 @@ PAUSE_SECONDS: Final = 0.2
 """Poll interval of the file."""
 
 _CHUNK: Final = 1 << 16
-_SHOWN: Final = frozenset("\n\t")
-
-
-class Printer:
-    """Writes a log to a terminal, where control characters are only named, or to anything else as it is."""
-
-    def __init__(self, output: IO[bytes], is_terminal: bool) -> None:
-        self._output = output
-        self._decode = codecs.getincrementaldecoder("utf-8")(errors="backslashreplace") if is_terminal else None
-
-    def write(self, blocks: Iterable[bytes]) -> None:
-        for block in blocks:
-            if self._decode is not None:
-                block = plain(self._decode.decode(block)).encode(errors="backslashreplace")
-            self._output.write(block)
-            self._output.flush()
-
-
-class JsonPrinter:
-    """Writes a log for a program: an object for each line, ``{"line": …}``; what is no UTF-8 is escaped in it."""
-
-    def __init__(self, output: IO[bytes]) -> None:
-        self._output = output
-
-    def write(self, blocks: Iterable[bytes]) -> None:
-        for line in text_lines(blocks):
-            self._output.write(json.dumps({"line": line}).encode() + b"\n")
-            self._output.flush()
 
 
 def text_lines(blocks: Iterable[bytes]) -> Iterator[str]:
@@ -75,48 +45,55 @@ def _line(line: bytes) -> str:
     return line.decode(errors="backslashreplace").removesuffix("\r")
 
 
-def show(
-    data: Path,
-    look: Callable[[], TrialFacts],
-    printer: Printer | JsonPrinter,
-    *,
-    lines: int | None = None,
-    follow: bool = False,
-) -> None:
-    """Prints a trial's log.
+class TrialLog:
+    """The log of a trial, as an iterator over its lines without their ends.
+
+    Attributes:
+        trial: Number of the trial.
+        notes: Where else attempts of it ran, a line each: what they printed is there.
 
     Args:
         data: The data folder of the workers of this host.
         look: Reads the trial from the database.
-        printer: Takes the log.
         lines: Begin with so many lines from the end; with all where it is None.
         follow: Go on until the trial has ended.
 
     Raises:
         BadInput: there is no such trial, or its log is not in this data folder.
     """
-    trial = look()
-    path = await_file(data, look) if follow else find(data, trial)
-    for line in elsewhere(trial):
-        print(line, file=sys.stderr)
-    printer.write(_blocks(path, look, lines, follow))
-    if path.stat().st_size == 0:
-        print(
-            f"trial {trial.number} has printed nothing{'' if follow or has_ended(trial) else ' yet'}", file=sys.stderr
-        )
 
+    def __init__(
+        self, data: Path, look: Callable[[], TrialFacts], *, lines: int | None = None, follow: bool = False
+    ) -> None:
+        trial = look()
+        self._path = await_file(data, look) if follow else find(data, trial)
+        self._look, self._last, self._follow = look, lines, follow
+        self._ended = follow or has_ended(trial)
+        self.trial = trial.number
+        self.notes = elsewhere(trial)
 
-def read_lines(data: Path, look: Callable[[], TrialFacts], *, lines: int | None, follow: bool) -> Iterator[str]:
-    """Returns an iterator over the lines of a trial's log, without line ends; arguments and errors as of ``show``."""
-    path = await_file(data, look) if follow else find(data, look())
-    return text_lines(_blocks(path, look, lines, follow))
+    def __iter__(self) -> Iterator[str]:
+        return self
 
+    def __next__(self) -> str:
+        return next(self._lines)
 
-def _blocks(path: Path, look: Callable[[], TrialFacts], lines: int | None, follow: bool) -> Iterator[bytes]:
-    with open(open_regular(path.resolve()), "rb") as file:
-        if lines is not None:
-            last_lines(file, lines)
-        yield from following(file, Ended(look)) if follow else rest(file)
+    @cached_property
+    def _lines(self) -> Iterator[str]:
+        return text_lines(self.blocks())
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yields the log as it was written, block by block."""
+        with open(open_regular(self._path.resolve()), "rb") as file:
+            if self._last is not None:
+                last_lines(file, self._last)
+            yield from following(file, Ended(self._look)) if self._follow else rest(file)
+
+    def silence(self) -> str:
+        """Returns that nothing was printed, in words; empty where something was."""
+        if self._path.stat().st_size:
+            return ""
+        return f"trial {self.trial} has printed nothing{'' if self._ended else ' yet'}"
 
 
 def log_file(data: Path, study: str, number: int) -> Path:
@@ -249,21 +226,3 @@ def rest(file: IO[bytes]) -> Iterator[bytes]:
     """Yields what is left to be read of ``file``."""
     while block := file.read(_CHUNK):
         yield block
-
-
-def plain(text: str) -> str:
-    """Returns ``text`` with nothing left in it that could move a cursor, change a color or speak to the terminal."""
-    # A bar that redraws its line with a carriage return is a line for each state.
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() or each in _SHOWN else _named(each) for each in text)
-
-
-def _named(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii") if ord(character) > 0x1F else f"\\x{ord(character):02x}"
-
-
-def standard_output(as_json: bool) -> Printer | JsonPrinter:
-    """Returns a printer to standard output."""
-    return JsonPrinter(sys.stdout.buffer) if as_json else Printer(sys.stdout.buffer, sys.stdout.isatty())

@@ -14,7 +14,8 @@ from orchestrator.common.errors import BadInput
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.records import StudyFacts, TrialFacts
 from orchestrator.queries import logs
-from orchestrator.queries.logs import Printer, last_lines, log_file, show
+from orchestrator.queries.logs import TrialLog, last_lines, log_file
+from orchestrator.terminal.log_printer import Printer, print_log
 from tasks.trial_files import trial_log
 
 
@@ -37,7 +38,7 @@ def write(data: Path, content: bytes) -> Path:
 
 def shown(data: Path, trial: TrialFacts, *, terminal: bool = False, lines: int | None = None) -> bytes:
     output = io.BytesIO()
-    show(data, lambda: trial, Printer(output, terminal), lines=lines)
+    print_log(TrialLog(data, lambda: trial, lines=lines), Printer(output, terminal))
     return output.getvalue()
 
 
@@ -132,9 +133,11 @@ def test_it_is_followed_until_the_trial_has_ended_and_its_process_has_left(tmp_p
     """The file is not there yet when it begins, and the last words come after the trial was pruned."""
     states = [facts(attempt(state="sent", host=""), state="RUNNING")]
     output = io.BytesIO()
-    follower = threading.Thread(
-        target=show, args=(tmp_path, lambda: states[-1], Printer(output, False)), kwargs={"follow": True}
-    )
+
+    def follow() -> None:
+        print_log(TrialLog(tmp_path, lambda: states[-1], follow=True), Printer(output, False))
+
+    follower = threading.Thread(target=follow)
     follower.start()
     path = write(tmp_path, b"first\n")
     states.append(facts(attempt(state="running"), state="RUNNING"))
@@ -156,7 +159,7 @@ def test_it_is_followed_until_the_trial_has_ended_and_its_process_has_left(tmp_p
 def test_following_ends_where_no_more_output_can_come(tmp_path: Path) -> None:
     for trial in (facts(attempt(host="box1", state="running"), state="RUNNING"), facts(attempt(host="box1"))):
         with pytest.raises(BadInput, match="is not on this host"):
-            show(tmp_path, lambda trial=trial: trial, Printer(io.BytesIO(), False), follow=True)  # type: ignore[misc]
+            TrialLog(tmp_path, lambda trial=trial: trial, follow=True)  # type: ignore[misc]
 
 
 def wait(condition: Any) -> None:

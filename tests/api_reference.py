@@ -82,6 +82,7 @@ def members(cls: type) -> Iterator[tuple[str, Any]]:
 
 _INNER: Final = {
     "Fleet": ("reader", "commands", "open_study", "check_open"),
+    "StudyHandle": ("resume_by",),
     "StudyStatus": ("of",),
     "Answer": ("of_text",),
 }

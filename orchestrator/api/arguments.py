@@ -121,6 +121,18 @@ def callback(value: Any) -> Any:
     return value
 
 
+def stream(value: Any) -> Any:
+    """Takes an object that can be written to."""
+    if not callable(getattr(value, "write", None)):
+        raise Fault(got(value), "it must be a file that is open for writing")
+    return value
+
+
+def path_or_stream(value: Any) -> Any:
+    """Takes a path, or an object that can be written to."""
+    return stream(value) if callable(getattr(value, "write", None)) else path(value)
+
+
 def parameters(value: Any) -> dict[str, Any]:
     """Takes a configuration: the values of parameters by their names."""
     if not isinstance(value, Mapping):
@@ -178,6 +190,15 @@ def choice(*known: str) -> Check:
         return word
 
     return check
+
+
+def contents(value: Any) -> Any:
+    """Takes what a study holds, as its handle has returned it."""
+    from orchestrator.queries.study_contents import StudyContents
+
+    if not isinstance(value, StudyContents):
+        raise Fault(got(value), "it must be what contents() has returned")
+    return value
 
 
 def _index(value: Any) -> int | None:

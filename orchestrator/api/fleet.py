@@ -54,8 +54,13 @@ class Fleet(Connection, Mapping[str, StudyHandle]):
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self._missing(name) is None
 
-    def statuses(self) -> list[StudyStatus]:
-        """Returns where each study stands, as `orchestrator ls` shows it; none where there is no database yet."""
+    @takes(must_exist=arguments.flag)
+    def statuses(self, *, must_exist: bool = False) -> list[StudyStatus]:
+        """Returns where each study stands, as `orchestrator ls` shows it; none where there is no database yet.
+
+        Args:
+            must_exist: Raises ``BadInput`` where there is no database.
+        """
         import time
 
         from orchestrator.queries.readonly import NothingThere
@@ -64,6 +69,8 @@ class Fleet(Connection, Mapping[str, StudyHandle]):
             with self.reader() as reader:
                 found = reader.overviews()
         except NothingThere:
+            if must_exist:
+                raise
             return []
         now = time.time()
         return [StudyStatus.of(each, now) for each in found]
@@ -112,6 +119,27 @@ class Fleet(Connection, Mapping[str, StudyHandle]):
         from orchestrator.api import rule_trials
 
         return rule_trials.tune_rule(self.reader, studies)
+
+    @takes(names=every(arguments.text))
+    def models(self, *names: str) -> Answer:
+        """Says which models trials have saved, where they are stored, and which of them this host reaches.
+
+        Args:
+            *names: Names of studies; of all of them where there are none.
+
+        Raises:
+            BadInput: there is no such study, or no database.
+        """
+        from orchestrator.export.model_files import ModelFiles
+        from orchestrator.terminal.model_table import render, to_json
+
+        files = ModelFiles(self.settings)
+        with self.reader() as reader:
+            studies = names or [each.progress.study for each in reader.overviews()]
+            found = [each for name in studies for each in reader.models(name)]
+        reached = files.reachable(found)
+        data = [to_json(each, reached, files.location(each)) for each in found]
+        return Answer(lambda width: [render(found, reached, files.where, width)], data)
 
     def workers(self) -> list[FleetWorker]:
         """Returns the workers, by name: host, queues, and what each slot trains. Takes some seconds.

@@ -171,8 +171,8 @@ class Search:
 
     @staticmethod
     @takes(folder=arguments.path)
-    def init(folder: str | Path) -> Path:
-        """Writes a first spec and objective that run as they are, with comments; returns the path of the spec.
+    def init(folder: str | Path) -> tuple[Path, Path]:
+        """Writes a first spec and objective that run as they are, with comments; returns the paths of both.
 
         Args:
             folder: Takes both files, and is made where it is missing. Files that are there are never overwritten.
@@ -182,7 +182,8 @@ class Search:
         """
         from orchestrator.spec import starter
 
-        return starter.write(Path(folder))[0]
+        spec, objective = starter.write(Path(folder))
+        return spec, objective
 
     def _keep(self, spec: Spec, source: str) -> None:
         self._spec, self._source = spec, source
@@ -241,11 +242,11 @@ class Search:
             StudyFailed: the search failed; the message says why.
             KeyboardInterrupt: it was interrupted.
         """
-        from orchestrator.api.local_search import run_here
+        from orchestrator.api.local_search import run_in_program
         from orchestrator.common.slot_options import SlotOptions
 
         chosen = SlotOptions(slots, gpus, per_gpu, gpus_per_trial)
-        return run_here(self._spec, self._source, chosen, data_dir, progress)
+        return run_in_program(self._spec, self._source, chosen, data_dir, progress)
 
     @takes(imports=arguments.flag)
     def validate(self, *, imports: bool = True) -> Answer:
@@ -259,12 +260,9 @@ class Search:
         Raises:
             BadInput: what would end ``run`` in its first seconds.
         """
-        from orchestrator.api.shown import Answer
-        from orchestrator.api.validation import check, lines, notes
+        from orchestrator.api.validation import validated
 
-        check(self._spec, self._source, load_settings(), imports=imports)
-        text = "\n".join([*lines(self._spec, self._source), *(f"note: {note}" for note in notes(self._spec))])
-        return Answer.of_text(text, {"spec": self._source, **self._spec.shown()})
+        return validated(self._spec, self._source, load_settings(), imports=imports)
 
     @takes(fleet=or_none(_a_fleet))
     def submit(self, fleet: Fleet | None = None) -> StudyHandle:

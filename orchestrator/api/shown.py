@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -44,23 +44,28 @@ class Answer:
     Attributes:
         text: The words, on several lines.
         data: The same as plain data, as ``--json`` prints it.
+        notes: What the user should know besides, a line each; the text ends with them.
     """
 
-    def __init__(self, lines: Callable[[int], Iterable[RenderableType]], data: Any) -> None:
+    def __init__(self, lines: Callable[[int], Iterable[RenderableType]], data: Any, notes: Sequence[str] = ()) -> None:
         """``lines`` returns what a terminal of so many columns shows."""
         self.lines = lines
         self.data = data
+        self.notes = notes
 
     @classmethod
-    def of_text(cls, text: str, data: Any) -> Answer:
+    def of_text(cls, text: str, data: Any, notes: Sequence[str] = ()) -> Answer:
         """Returns an answer whose text keeps its lines; a terminal breaks those that are too long for it."""
-        answer = cls(lambda width: _broken(text, width), data)
-        answer.text = text
+        answer = cls(lambda width: _broken(text, width), data, notes)
+        answer.text = answer._with_notes(text)
         return answer
 
     @cached_property
     def text(self) -> str:
-        return as_text(*self.lines(WIDTH))
+        return self._with_notes(as_text(*self.lines(WIDTH)))
+
+    def _with_notes(self, text: str) -> str:
+        return "\n".join([text, *(f"note: {note}" for note in self.notes)])
 
     def __str__(self) -> str:
         return self.text
@@ -70,7 +75,7 @@ class Answer:
 
     def __getstate__(self) -> dict[str, Any]:
         # What makes the lines may hold a whole study, and cannot be pickled.
-        return {"text": self.text, "data": self.data}
+        return {"text": self.text, "data": self.data, "notes": self.notes}
 
     def _repr_html_(self) -> str:
         return as_html(self.text)

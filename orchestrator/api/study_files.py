@@ -5,18 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from orchestrator.api import arguments
 from orchestrator.api.arguments import choice, or_none, takes
 from orchestrator.common.errors import BadInput, did_you_mean
 from orchestrator.common.formatting import listed
 
+# The command line names them among its options.
+from orchestrator.export import FORMATS as FORMATS
+
 if TYPE_CHECKING:
     from orchestrator.api.connection import Connection
     from orchestrator.bundling import CodeBundle
     from orchestrator.queries.stored_models import StoredModel
+    from orchestrator.queries.study_contents import StudyContents
     from orchestrator.report.write_files import Written
+
+
+Format = Literal["csv", "json", "parquet"]
 
 
 class StudyFiles:
@@ -59,23 +66,23 @@ class StudyFiles:
         return write(facts, folder, advance or (lambda _: None))
 
     @takes(
-        output=arguments.path,
-        format=or_none(choice("csv", "json", "parquet")),
+        output=arguments.path_or_stream,
+        format=or_none(choice(*FORMATS)),
         epochs=arguments.flag,
         spreadsheet=arguments.flag,
     )
     def export(
         self,
-        output: str | Path,
+        output: str | Path | IO[bytes],
         *,
-        format: Literal["csv", "json", "parquet"] | None = None,
+        format: Format | None = None,
         epochs: bool = False,
         spreadsheet: bool = False,
-    ) -> Path:
-        """Writes the trials as a table, with a column for each parameter and attribute; returns its path.
+    ) -> Path | None:
+        """Writes the trials as a table, with a column for each parameter and attribute; returns the file's path.
 
         Args:
-            output: The file.
+            output: The file: its path, or an object that is open for writing bytes, of which no path is returned.
             format: What to write; what the file's name ends with, or else csv, where it is ``None``.
             epochs: A row for each epoch that was reported, instead of one for each trial.
             spreadsheet: In CSV, puts an apostrophe before texts that a spreadsheet would run as a formula.
@@ -83,11 +90,14 @@ class StudyFiles:
         Raises:
             BadInput: the file cannot be written, or a package for its format is missing.
         """
-        from orchestrator.export.write_table import write_file
+        from orchestrator.export.write_table import check_format, format_of, write_table
 
+        sink = Path(output) if isinstance(output, str) else output
+        path = sink if isinstance(sink, Path) else None
+        form = check_format(format or format_of(path), spreadsheet=spreadsheet)
         with self._fleet.reader() as reader:
-            listing = reader.trials(self.name)
-            return write_file(listing, Path(output), format, epochs=epochs, spreadsheet=spreadsheet)
+            write_table(reader.trials(self.name), sink, form, epochs=epochs, spreadsheet=spreadsheet)
+        return None if path is None else path.resolve()
 
     @takes(trial=or_none(arguments.trial))
     def models(self, trial: int | str | None = None) -> list[StoredModel]:
@@ -170,17 +180,18 @@ class StudyFiles:
             files.remove(each)
         return found
 
-    @takes(trial=or_none(arguments.trial))
-    def code(self, trial: int | str | None = None) -> CodeBundle:
+    @takes(trial=or_none(arguments.trial), to=or_none(arguments.path))
+    def code(self, trial: int | str | None = None, *, to: str | Path | None = None) -> CodeBundle:
         """Returns the code that the study has sent to workers: ``objective``, ``digest``, and ``files``.
 
         Args:
             trial: What this trial ran; the newest code where it is ``None``.
+            to: A folder, empty or new, into which the files are written.
 
         Raises:
-            BadInput: there is no such trial, or the study has sent no code.
+            BadInput: there is no such trial, the study has sent no code, or the folder takes none.
         """
-        from orchestrator.export.code_files import find_bundle
+        from orchestrator.export.code_files import find_bundle, write_bundle
 
         with self._fleet.reader() as reader:
             found = reader.code(self.name)
@@ -188,18 +199,43 @@ class StudyFiles:
         if trial is not None and found and not digest:
             where = f"trial {trial} of study '{self.name}'"
             raise BadInput(where, "has not begun, and so has run no code", "name another one")
-        return find_bundle(found, self.name, digest)
+        bundle = find_bundle(found, self.name, digest)
+        if to is not None:
+            write_bundle(bundle, Path(to))
+        return bundle
 
-    def delete(self) -> None:
+    def code_digests(self) -> list[str]:
+        """Returns the digests of all code that the study has sent to workers, the newest last."""
+        with self._fleet.reader() as reader:
+            return [each.digest for each in reader.code(self.name)]
+
+    def contents(self) -> StudyContents:
+        """Returns what ``delete`` would delete: how many ``trials``, ``files`` and ``checkpoints``, on which ``hosts``
+        there are logs.
+
+        Raises:
+            BadInput: there is no such study.
+        """
+        with self._fleet.reader() as reader:
+            return reader.contents(self.name)
+
+    @takes(contents=or_none(arguments.contents))
+    def delete(self, contents: StudyContents | None = None) -> StudyContents:
         """Deletes the study with all that belongs to it: rows, checkpoints, models, report, logs on this host.
 
         It cannot be undone. A killed call is finished by the next one.
 
+        Args:
+            contents: What ``contents`` has returned before: another study that has taken the name since is left alone.
+
+        Returns:
+            What was deleted. Logs on other ``hosts`` stay.
+
         Raises:
             BadInput: it goes on; ``stop`` ends it.
         """
-        from orchestrator.control.delete_studies import contents_of, delete_study
+        from orchestrator.control.delete_studies import delete_study
 
-        self._fleet.check_open()
-        for each in contents_of(self._fleet.settings, [self.name]):
-            delete_study(self._fleet.settings, each)
+        found = self.contents() if contents is None else contents
+        delete_study(self._fleet.settings, found)
+        return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 
 from orchestrator.api import access, arguments
 from orchestrator.api.arguments import every, or_none, takes, whole
@@ -13,8 +13,8 @@ from orchestrator.api.events import Events
 from orchestrator.api.shown import Answer, as_html
 from orchestrator.api.status import StudyStatus
 from orchestrator.api.study_files import StudyFiles
-from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed, did_you_mean
-from orchestrator.common.faults import show
+from orchestrator.api.trial_listing import SORTS, open_listing
+from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.model.study_states import ENDED
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.queries.best_trials import BestTrial
     from orchestrator.queries.logs import TrialLog
     from orchestrator.spec import Spec
+
+Result = TypeVar("Result")
 
 POLL_SECONDS = 0.5
 """Time between two looks at a study that is waited for."""
@@ -112,7 +114,7 @@ class StudyHandle(StudyFiles):
 
     @takes(
         states=arguments.words,
-        sort=arguments.choice("number", "value", "duration", "epochs", "attempts"),
+        sort=arguments.choice(*SORTS),
         reverse=arguments.flag,
         limit=or_none(whole(1)),
     )
@@ -138,22 +140,10 @@ class StudyHandle(StudyFiles):
         Raises:
             BadInput: there is no such state or order, or the limit is no positive integer.
         """
-        from datetime import UTC, datetime
-
-        from orchestrator.queries.trial_selection import STATES, choose_from, state_named
-        from orchestrator.terminal.trial_table import enqueued_to_json, to_json
-
-        wanted = [state_named(state) for state in states]
-        for strange in (state for state in wanted if state not in STATES):
-            raise BadInput("trials: states", f"is {show(strange)}", did_you_mean(strange, STATES))
-        now = datetime.now(UTC)
-        with self._fleet.reader() as reader:
-            listing = reader.trials(self.name)
-            chosen, best = choose_from(listing, states=wanted, sort=sort, reverse=reverse, limit=limit, now=now)
-            enqueued = listing.enqueued() if not wanted or "waiting" in wanted else []
-            room = None if limit is None else limit - len(chosen.heads)
-            found = [to_json(each, best, now) for each in listing.trials(chosen.heads)]
-            return [*found, *map(enqueued_to_json, enqueued[:room])]
+        with open_listing(
+            self._fleet.reader, self.name, states=states, sort=sort, reverse=reverse, limit=limit
+        ) as listing:
+            return list(listing.rows())
 
     @takes(trial=arguments.trial)
     def why(self, trial: int | str) -> Answer:
@@ -233,12 +223,18 @@ class StudyHandle(StudyFiles):
 
         return Events(begin)
 
-    def watch(self) -> None:
-        """Shows the study live until it has ended: on a terminal, in a notebook, or as lines. Ctrl-C ends only this."""
+    @takes(stream=or_none(arguments.stream))
+    def watch(self, stream: TextIO | None = None) -> None:
+        """Shows the study live until it has ended: on a terminal, in a notebook, or as lines. Ctrl-C ends only this.
+
+        Args:
+            stream: Takes it, instead of the notebook or standard error.
+        """
         from orchestrator.api.views import view_here
+        from orchestrator.terminal.views import make_view
         from orchestrator.terminal.watch import watch
 
-        view = view_here()
+        view = view_here() if stream is None else make_view(stream)
         try:
             watch(self._fleet.settings, self.name, self._fleet.reader, view, patient=access.patience())
         finally:
@@ -295,17 +291,26 @@ class StudyHandle(StudyFiles):
         Raises:
             BadInput: it has ended.
         """
-        if access.has_control_plane(self._fleet.settings, self.name):
-            return self._command("resume")
-        from orchestrator.api.local_search import run_with
-        from orchestrator.api.spec_input import check_sampler_and_pruner
+        from orchestrator.api.local_search import resume_in_program
         from orchestrator.common.slot_options import SlotOptions
 
+        settings = self._fleet.settings
+        return self.resume_by(
+            lambda spec, source: resume_in_program(settings, spec, source, SlotOptions(slots), progress).state
+        )
+
+    def resume_by(self, run: Callable[[Spec, str], Result]) -> str | Result:
+        """Goes on with the study as ``resume`` does, and returns its state.
+
+        Args:
+            run: Runs it here, where no control plane looks after it, and is given its spec and what that is called;
+                what it returns is returned then.
+        """
+        if access.has_control_plane(self._fleet.settings, self.name):
+            return self._command("resume")
         if (state := self.state) in ENDED:
             raise already_ended(self.name, state)
-        spec, source = self.spec, f"study '{self.name}'"
-        check_sampler_and_pruner(spec, source)
-        return run_with(self._fleet.settings, spec, source, SlotOptions(slots), progress).state
+        return run(self.spec, f"study '{self.name}'")
 
     def stop(self) -> str:
         """Ends the study at once; what its trials have reported is kept. Returns the study's state."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from orchestrator.api.shown import Answer
 from orchestrator.api.spec_input import check_sampler_and_pruner
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from orchestrator.spec import Spec
 
 
-def check(spec: Spec, source: str, settings: Settings, *, imports: bool) -> None:
-    """Checks a spec that was loaded, and all that `run` needs.
+def validated(spec: Spec, source: str, settings: Settings, *, imports: bool) -> Answer:
+    """Checks a spec that was loaded, and all that `run` needs; returns what it is.
 
     Args:
         spec: The search.
@@ -30,9 +31,10 @@ def check(spec: Spec, source: str, settings: Settings, *, imports: bool) -> None
 
     check_sampler_and_pruner(spec, source)
     check_run(spec, source, settings, os.environ, imports=imports)
+    return Answer.of_text("\n".join(_lines(spec, source)), {"spec": source, **spec.shown()}, tuple(_notes(spec)))
 
 
-def lines(spec: Spec, source: str) -> Iterator[str]:
+def _lines(spec: Spec, source: str) -> Iterator[str]:
     """Yields what a search is, in lines."""
     pruner = f"{spec.pruner.name} with promotion" if spec.pruner.promotes else spec.pruner.name
     yield f"{source}: {spec.name}: {spec.trials} trials of {spec.trained}"
@@ -43,7 +45,7 @@ def lines(spec: Spec, source: str) -> Iterator[str]:
         yield describe(spec.schedule, time.time())
 
 
-def notes(spec: Spec) -> Iterator[str]:
+def _notes(spec: Spec) -> Iterator[str]:
     """Yields what a spec gets that names no rule, or none, and what would need fewer epochs."""
     if spec.directions:
         return

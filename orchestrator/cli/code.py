@@ -30,16 +30,15 @@ def code(study: str, trial: str | None, to: Path | None, as_json: bool) -> None:
     \b
     orchestrator code digits --trial best --to digits-code
     """
-    from orchestrator.export.code_files import write_bundle
-
-    with fleet() as studies, studies.reader() as reader:
-        bundle = studies.handle(study).code(trial)
-        kept = [each.digest for each in reader.code(study)]
-    paths = [] if to is None else write_bundle(bundle, to)
+    with fleet() as studies:
+        handle = studies.handle(study)
+        bundle = handle.code(trial, to=to)
+        kept = handle.code_digests()
     files = {file.path: len(file.data) for file in bundle.files}
     if as_json:
         about = {"study": study, "digest": bundle.digest, "objective": bundle.objective, "files": files}
-        click.echo(json.dumps(about | {"kept": kept, "written": list(map(str, paths))}))
+        written = [] if to is None else [str(to / path) for path in files]
+        click.echo(json.dumps(about | {"kept": kept, "written": written}))
     elif to is not None:
         click.echo(str(to))
     else:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import socket
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli.options import studies_argument
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import READS_DATABASE, load_settings
+from orchestrator.cli.shared import READS_DATABASE, fleet
 from orchestrator.common.errors import BadInput
 from orchestrator.common.formatting import count, listed
 from orchestrator.model.state_words import study_word
@@ -30,27 +31,30 @@ def delete(studies: tuple[str, ...], yes: bool) -> None:
     its trials printed on this host. A study that goes on is refused; `stop` ends it. Killed half-way, the same command
     finishes. It cannot be undone.
     """
-    from orchestrator.control.delete_studies import contents_of, delete_study
+    with fleet() as there:
+        handles = [there.handle(name) for name in dict.fromkeys(studies)]
+        found = [each.contents() for each in handles]
+        if not yes:
+            _confirm(found)
+        for handle, contents in zip(handles, found, strict=True):
+            handle.delete(contents)
+            click.echo(f"deleted {contents.name}")
+            if elsewhere := [host for host in contents.hosts if host != socket.gethostname()]:
+                click.echo(
+                    f"note: what its trials printed stays on {listed(elsewhere)}, in the data folder there", err=True
+                )
 
-    settings = load_settings()
-    found = contents_of(settings, studies)
-    if not yes:
-        if not _is_terminal():
-            names = shlex.join(each.name for each in found)
-            problem = "asks before it deletes, and there is no terminal"
-            raise BadInput("delete", problem, f"'orchestrator delete {names} --yes' does not ask")
-        for each in found:
-            click.echo(_describe(each), err=True)
-        if not click.confirm(f"delete {'it' if len(found) == 1 else f'all {len(found)}'}?", err=True):
-            click.echo("nothing was deleted", err=True)
-            sys.exit(1)
+
+def _confirm(found: Sequence[StudyContents]) -> None:
+    if not _is_terminal():
+        names = shlex.join(each.name for each in found)
+        problem = "asks before it deletes, and there is no terminal"
+        raise BadInput("delete", problem, f"'orchestrator delete {names} --yes' does not ask")
     for each in found:
-        delete_study(settings, each)
-        click.echo(f"deleted {each.name}")
-        if elsewhere := [host for host in each.hosts if host != socket.gethostname()]:
-            click.echo(
-                f"note: what its trials printed stays on {listed(elsewhere)}, in the data folder there", err=True
-            )
+        click.echo(_describe(each), err=True)
+    if not click.confirm(f"delete {'it' if len(found) == 1 else f'all {len(found)}'}?", err=True):
+        click.echo("nothing was deleted", err=True)
+        sys.exit(1)
 
 
 def _is_terminal() -> bool:

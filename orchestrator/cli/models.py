@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli.options import json_option, study_argument, trial_argument
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import READS_DATABASE, answer, fleet, load_settings, open_reader, terminal_width
+from orchestrator.cli.shared import READS_DATABASE, fleet, tell
 from orchestrator.common.errors import BadInput
 from orchestrator.common.formatting import count, listed
 
@@ -30,19 +30,8 @@ def models() -> None:
 @json_option("a JSON list, an object for each model")
 def list_models(study: str | None, as_json: bool) -> None:
     """List the models of STUDY, or of all studies."""
-    from orchestrator.export.model_files import ModelFiles
-    from orchestrator.terminal.model_table import render, to_json
-
-    files = ModelFiles(load_settings())
-    with open_reader() as reader:
-        names = [each.progress.study for each in reader.overviews()] if study is None else [study]
-        found = [each for name in names for each in reader.models(name)]
-    reached = files.reachable(found)
-    answer(
-        as_json,
-        lambda: [to_json(each, reached, files.location(each)) for each in found],
-        lambda: render(found, reached, files.where, terminal_width()),
-    )
+    with fleet() as found:
+        tell(found.models(*([] if study is None else [study])), as_json)
 
 
 @models.command("get", epilog=READS_DATABASE)

@@ -17,8 +17,8 @@ from urllib.parse import quote
 import click
 from click.shell_completion import CompletionItem
 
+from orchestrator.api.trial_listing import state_named
 from orchestrator.common.slot_options import SlotOptions
-from orchestrator.queries.trial_selection import state_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

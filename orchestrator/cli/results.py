@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
+from orchestrator.api.study_files import FORMATS, Format
 from orchestrator.cli.options import json_option, study_argument
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import READS_DATABASE, fleet, open_reader, show
+from orchestrator.cli.shared import READS_DATABASE, fleet, show
 from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput
 from orchestrator.common.formatting import listed
 from orchestrator.common.parameter_text import FORMATS as PARAMETER_FORMATS
-from orchestrator.export import FORMATS
 
 
 @cli.command(epilog=READS_DATABASE)
@@ -37,15 +37,12 @@ def best(study: str, form: str | None, as_json: bool) -> None:
     orchestrator best digits --params toml > best.toml
     eval python train.py "$(orchestrator best digits --params args)"
     """
-    from orchestrator.queries.best_trials import program_line, read_best_trials
     from orchestrator.terminal.best_view import render, to_json
 
     if form and as_json:
         raise BadInput("--params", "prints the parameters alone", "leave out --json; --params json prints them as JSON")
-    with open_reader() as reader:
-        found = read_best_trials(reader, study)
-        command = program_line(reader, found) if found else ""
-        several = len(reader.trials(study).directions) > 1
+    with fleet() as studies:
+        found = studies.handle(study).best_trials()
     if not found:
         remedy = f"'{how_to('trials', study)}' shows its trials"
         raise BadInput(f"study '{study}'", "no trial has completed yet, nor reported a value", remedy)
@@ -56,9 +53,10 @@ def best(study: str, form: str | None, as_json: bool) -> None:
             raise BadInput(f"study '{study}'", problem, "'orchestrator best' with --json has the parameters of each")
         click.echo(PARAMETER_FORMATS[form](found[0].params))
     elif as_json:
+        several = len(found[0].directions) > 1
         click.echo(json.dumps([to_json(each) for each in found] if several else to_json(found[0])))
     else:
-        show(render(found, command))
+        show(render(found))
 
 
 @cli.command(epilog=READS_DATABASE)
@@ -111,7 +109,7 @@ def report(study: str, output: Path | None, as_json: bool) -> None:
     is_flag=True,
     help="In CSV, put an apostrophe before texts that a spreadsheet would run as a formula.",
 )
-def export(study: str, form: str | None, output: Path | None, epochs: bool, spreadsheet: bool) -> None:
+def export(study: str, form: Format | None, output: Path | None, epochs: bool, spreadsheet: bool) -> None:
     """Write the trials of a study as a table.
 
     A row for each trial of STUDY: state, values, times in UTC, epochs, attempts, where it ran, why it was pruned or how
@@ -121,14 +119,8 @@ def export(study: str, form: str | None, output: Path | None, epochs: bool, spre
     orchestrator export digits -o digits.csv
     orchestrator export digits --epochs -o curves.parquet
     """
-    from orchestrator.export.write_table import check_format, format_of, write_file, write_stream
-
-    chosen = check_format(form or format_of(output), spreadsheet=spreadsheet)
-    if output is None and chosen == "parquet" and sys.stdout.isatty():
+    if output is None and form == "parquet" and sys.stdout.isatty():
         raise BadInput("export as parquet", "a terminal cannot show it", "name a file with -o")
-    with open_reader() as reader:
-        listing = reader.trials(study)
-        if output is None:
-            write_stream(listing, sys.stdout.buffer, chosen, epochs=epochs, spreadsheet=spreadsheet)
-        else:
-            write_file(listing, output, chosen, epochs=epochs, spreadsheet=spreadsheet)
+    with fleet() as found:
+        sink = sys.stdout.buffer if output is None else output
+        found.handle(study).export(sink, format=form, epochs=epochs, spreadsheet=spreadsheet)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.api.spec_input import load_spec
-from orchestrator.api.validation import check, lines, notes
 from orchestrator.cli.options import json_option, name_option, slot_options, spec_argument
 from orchestrator.cli.program import PROGRAM, cli, main
-from orchestrator.cli.shared import fleet, load_settings
+from orchestrator.cli.shared import fleet, load_settings, tell
 
 if TYPE_CHECKING:
     from orchestrator.common.settings import Settings
@@ -32,9 +30,9 @@ def init(folder: Path) -> None:
     Puts search.toml and train.py into DIR, which is made where it is missing: a small search that runs as it is, in a
     few seconds, with comments that say what to replace. Files that are there already are never overwritten.
     """
-    from orchestrator.spec import starter
+    from orchestrator.api.search import Search
 
-    spec, objective = starter.write(folder)
+    spec, objective = Search.init(folder)
     click.echo(f"wrote {spec} and {objective}", err=True)
     enter = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
     click.echo(f"{enter}{PROGRAM} run {spec.name}")
@@ -51,16 +49,9 @@ def validate(spec: Path, no_import: bool, as_json: bool) -> None:
     first seconds is said here, in one line. The objective is imported in a process of its own, and not called. Makes
     and changes nothing.
     """
-    settings = load_settings()
-    search = load_spec(spec, settings)
-    check(search, str(spec), settings, imports=not no_import)
-    if as_json:
-        click.echo(json.dumps({"spec": str(spec), **search.shown()}))
-        return
-    for line in lines(search, str(spec)):
-        click.echo(line)
-    for note in notes(search):
-        click.echo(f"note: {note}", err=True)
+    from orchestrator.api.search import Search
+
+    tell(Search.from_file(spec).validate(imports=not no_import), as_json)
 
 
 @cli.command()
@@ -86,23 +77,16 @@ def run(spec: Path, name: str | None, trials: int | None, slots: SlotOptions, as
 
 def run_here(search: Spec, source: str, slots: SlotOptions, settings: Settings, *, as_json: bool = False) -> None:
     """Runs a search in the foreground and prints its summary; a search that failed ends the process with 1."""
-    from orchestrator.local.plan import Plan
-    from orchestrator.local.run import run as run_search
+    from orchestrator.api.local_search import run_with
     from orchestrator.terminal.summary import render_summary, to_json
     from orchestrator.terminal.views import make_view
 
-    view = make_view(sys.stderr)
-
     def show(summary: Summary) -> None:
-        view.close()
         click.echo(render_summary(summary, 80), err=as_json)
         if as_json:
             click.echo(json.dumps(to_json(summary)))
 
-    try:
-        summary = run_search(Plan(search, source, slots, settings, dict(os.environ), main), view, show)
-    finally:
-        view.close()
+    summary = run_with(settings, search, source, slots, make_view(sys.stderr), show, main)
     if summary.state == "failed":
         sys.exit(1)
 

@@ -6,12 +6,9 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from orchestrator.api import access
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
     from orchestrator.api.fleet import Fleet
     from orchestrator.api.shown import Answer
     from orchestrator.common.settings import Settings
-    from orchestrator.queries.study_reader import StudyReader
 
 READS_DATABASE = (
     "Reads the database of ORCHESTRATOR_STORAGE_URL; without it, the one that `orchestrator run` keeps in "
@@ -49,11 +45,6 @@ def fleet() -> Fleet:
     return Fleet(load_settings())
 
 
-def open_reader() -> AbstractContextManager[StudyReader]:
-    """Opens the database for reading; raises as ``access.open_reader`` does."""
-    return access.open_reader(load_settings())
-
-
 def answer(as_json: bool, data: Callable[[], Any], text: Callable[[], RenderableType]) -> None:
     """Prints the answer of a command: ``data`` as one line of JSON, or ``text`` for a person."""
     if as_json:
@@ -66,8 +57,10 @@ def tell(found: Answer, as_json: bool) -> None:
     """Prints an answer of the Python interface."""
     if as_json:
         click.echo(json.dumps(found.data))
-    else:
-        show(*found.lines(terminal_width()))
+        return
+    show(*found.lines(terminal_width()))
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
 
 
 def show(*parts: RenderableType) -> None:

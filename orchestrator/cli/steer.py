@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.api.access import has_control_plane
 from orchestrator.cli.options import slot_options, study_argument, trial_argument
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import fleet, load_settings, open_reader
-from orchestrator.model.study_states import ENDED
+from orchestrator.cli.shared import fleet
 
 if TYPE_CHECKING:
     from orchestrator.api.study_handle import AddedTrial
@@ -38,20 +36,12 @@ def resume(study: str, slots: SlotOptions) -> None:
     `status` shows the cause. Where no `run` in ORCHESTRATOR_DATA_DIR works on STUDY, it is run here in the foreground,
     as `orchestrator run` of its spec would do it.
     """
-    from orchestrator.api.study_handle import already_ended
-
-    settings = load_settings()
-    if has_control_plane(settings, study):
-        with fleet() as found:
-            click.echo(found.handle(study).resume())
-        return
-    with open_reader() as reader:
-        spec, state = reader.spec(study), reader.overview(study).progress.state
-    if state in ENDED:
-        raise already_ended(study, state)
     from orchestrator.cli.search import run_here
 
-    run_here(spec, f"study '{study}'", slots, settings)
+    with fleet() as found:
+        state = found.handle(study).resume_by(lambda spec, source: run_here(spec, source, slots, found.settings))
+    if state is not None:
+        click.echo(state)
 
 
 @cli.command()

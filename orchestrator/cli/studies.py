@@ -7,12 +7,10 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from itertools import chain
-from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.api.trial_listing import SORTS, STATES, open_listing
 from orchestrator.cli.options import (
     TrialState,
     complete_rule,
@@ -26,16 +24,10 @@ from orchestrator.cli.shared import (
     READS_DATABASE,
     answer,
     fleet,
-    load_settings,
-    open_reader,
     show,
     tell,
     terminal_width,
 )
-from orchestrator.queries.trial_selection import SORTS, STATES, choose_from
-
-if TYPE_CHECKING:
-    pass
 
 SHOWN = 50
 """Trials that `trials` lists for a person by default."""
@@ -48,12 +40,15 @@ def ls(as_json: bool) -> None:
 
     The state of each, its trials, how fast it goes, when it will be done, what pruning has saved.
     """
-    from orchestrator.terminal.overview import render_list, to_json
+    from orchestrator.terminal.overview import render_list
 
-    with open_reader() as reader:
-        found = reader.overviews()
-    now = time.time()
-    answer(as_json, lambda: [to_json(each, now) for each in found], lambda: render_list(found, terminal_width(), now))
+    with fleet() as there:
+        found = there.statuses(must_exist=True)
+    answer(
+        as_json,
+        lambda: [each.to_json() for each in found],
+        lambda: render_list([each.overview for each in found], terminal_width(), time.time()),
+    )
 
 
 @cli.command(epilog=READS_DATABASE)
@@ -65,12 +60,11 @@ def status(study: str, as_json: bool) -> None:
     How many trials of STUDY have ended and how, the best one, how fast it goes, what pruning has saved, and what each
     slot does.
     """
-    from orchestrator.terminal.overview import render_status, to_json
+    from orchestrator.terminal.overview import render_status
 
-    with open_reader() as reader:
-        found = reader.overview(study, rungs=True)
-    now = time.time()
-    answer(as_json, lambda: to_json(found, now), lambda: render_status(found, terminal_width(), now))
+    with fleet() as there:
+        found = there.handle(study).status()
+    answer(as_json, found.to_json, lambda: render_status(found.overview, terminal_width(), found.at))
 
 
 @cli.command()
@@ -83,20 +77,20 @@ def watch(study: str, as_json: bool) -> None:
     ORCHESTRATOR_REDIS_URL it is a study of the `run` that works in ORCHESTRATOR_DATA_DIR. Ctrl-C ends the watching and
     nothing else.
     """
-    from orchestrator.api.access import patience
-    from orchestrator.terminal.views import JsonView, make_view
-    from orchestrator.terminal.watch import RECENT
-    from orchestrator.terminal.watch import watch as watch_study
-
-    view = JsonView(sys.stdout) if as_json else make_view(sys.stdout)
     try:
-        # A program is told what happens from now on; it can read the past with `trials --json`.
-        watch_study(load_settings(), study, open_reader, view, 0 if as_json else RECENT, patience())
+        with fleet() as there:
+            handle = there.handle(study)
+            if not as_json:
+                handle.watch(sys.stdout)
+                return
+            from orchestrator.terminal.views import JsonView
+
+            view = JsonView(sys.stdout)
+            # A program is told what happens from now on; it can read the past with `trials --json`.
+            for event in handle.events():
+                view.show(event, 0.0)
     except KeyboardInterrupt:
-        view.close()
         sys.exit(130)
-    finally:
-        view.close()
 
 
 @cli.command(epilog=READS_DATABASE)
@@ -132,32 +126,18 @@ def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit:
     which there is no room are left out, and named.
     """
     from orchestrator.common.json_text import json_list
-    from orchestrator.terminal.trial_table import enqueued_lines, enqueued_to_json, remarks, render, to_json
 
-    now = datetime.now(UTC)
     most = SHOWN if limit is None and not as_json else limit or None
-    with open_reader() as reader:
-        listing = reader.trials(study)
-        chosen, best = choose_from(listing, states=states, sort=sort, reverse=reverse, limit=most, now=now)
-        enqueued = listing.enqueued() if not states or "waiting" in states else []
+    with (
+        fleet() as there,
+        open_listing(there.reader, study, states=states, sort=sort, reverse=reverse, limit=most) as found,
+    ):
         if as_json:
-            room = None if most is None else max(0, most - len(chosen.heads))
-            rows = (to_json(each, best, now) for each in listing.trials(chosen.heads))
-            for text in json_list(chain(rows, map(enqueued_to_json, enqueued[:room]))):
+            for text in json_list(found.rows()):
                 click.echo(text, nl=False)
             return
-        found = list(listing.trials(chosen.heads))
-    if not found and not enqueued:
-        click.echo("no trials yet" if not states else f"no trials that are {' or '.join(states)}")
-        return
-    objectives = len(listing.directions)
-    lines, left_out = render(found, best, objectives, terminal_width(), now)
-    marked = sum(each.head.number in best for each in found)
-    if found:
-        show(*lines)
-    notes = remarks(len(found), chosen.among, sort == "number", marked, objectives, left_out)
-    if notes or enqueued:
-        show(*([""] if found else []), *notes, *enqueued_lines(enqueued))
+        lines = found.lines(terminal_width())
+    show(*lines)
 
 
 @cli.command(epilog=READS_DATABASE)
@@ -238,7 +218,8 @@ def replay(studies: tuple[str, ...], pruners: tuple[str, ...], as_json: bool) ->
     """
     from orchestrator.api import rule_trials
 
-    tell(rule_trials.replay(open_reader, studies, pruners, "--pruner", _waiting), as_json)
+    with fleet() as there:
+        tell(rule_trials.replay(there.reader, studies, pruners, "--pruner", _waiting), as_json)
 
 
 @cli.command(epilog=READS_DATABASE)
@@ -256,7 +237,8 @@ def tune_rule(studies: tuple[str, ...], as_json: bool) -> None:
     """
     from orchestrator.api import rule_trials
 
-    tell(rule_trials.tune_rule(open_reader, studies, _waiting), as_json)
+    with fleet() as there:
+        tell(rule_trials.tune_rule(there.reader, studies, _waiting), as_json)
 
 
 def _waiting(what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:

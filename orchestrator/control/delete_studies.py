@@ -35,16 +35,6 @@ ANSWER_SECONDS = 120.0
 POLL_SECONDS = 0.02
 
 
-def contents_of(settings: Settings, names: Iterable[str]) -> list[StudyContents]:
-    """Returns what these studies hold, each once.
-
-    Raises:
-        BadInput: there is no such study.
-    """
-    with open_study_reader(storage_url_of(settings)) as reader:
-        return [reader.contents(name) for name in dict.fromkeys(names)]
-
-
 def delete_study(settings: Settings, study: StudyContents, seconds: float = ANSWER_SECONDS) -> None:
     """Deletes a study: checkpoints, models and other files, its report and the logs of its trials on this host, its
     keys in Redis, and its rows. Interrupted half-way, the same call finishes it.
@@ -53,7 +43,7 @@ def delete_study(settings: Settings, study: StudyContents, seconds: float = ANSW
 
     Args:
         settings: Where database, Redis and files are.
-        study: What ``contents_of`` has returned.
+        study: What ``StudyReader.contents`` has returned.
         seconds: How long an active control plane may take.
 
     Raises:

@@ -16,32 +16,28 @@ if TYPE_CHECKING:
     from orchestrator.queries.trial_queries import StudyTrials
 
 
-def write_file(listing: StudyTrials, output: Path, form: str | None, *, epochs: bool, spreadsheet: bool) -> Path:
-    """Writes the table into a file, and returns its path.
+def write_table(listing: StudyTrials, output: Path | IO[bytes], form: str, *, epochs: bool, spreadsheet: bool) -> None:
+    """Writes the table.
 
     Args:
         listing: The study that is being read.
-        output: The file.
-        form: One of ``FORMATS``; None for what the file's name asks for.
+        output: The file, by its path or open.
+        form: One of ``FORMATS``, which was checked.
         epochs: A row for each epoch instead of one for each trial.
         spreadsheet: Whether texts are kept from being run as formulas.
 
     Raises:
-        BadInput: the file cannot be written, or a package for its format is missing.
+        BadInput: the file cannot be written.
     """
-    chosen = check_format(form or format_of(output), spreadsheet=spreadsheet)
+    table = epoch_rows(listing) if epochs else trial_rows(listing)
+    if not isinstance(output, Path):
+        write(table, form, output, for_spreadsheets=spreadsheet)
+        return
     try:
         with replacing(output) as file:
-            write_stream(listing, file, chosen, epochs=epochs, spreadsheet=spreadsheet)
+            write(table, form, file, for_spreadsheets=spreadsheet)
     except OSError as error:
         raise BadInput(str(output), f"cannot be written: {reason_of(error)}", "choose another file") from None
-    return output.resolve()
-
-
-def write_stream(listing: StudyTrials, file: IO[bytes], form: str, *, epochs: bool, spreadsheet: bool) -> None:
-    """Writes the table into a stream; arguments as of ``write_file``, with a format that was checked."""
-    table = epoch_rows(listing) if epochs else trial_rows(listing)
-    write(table, form, file, for_spreadsheets=spreadsheet)
 
 
 def check_format(form: str, *, spreadsheet: bool) -> str:

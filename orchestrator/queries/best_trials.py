@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,9 @@ from orchestrator.queries.stored_models import StoredModel
 from tasks.program.command import CODE_DIR, STUDY, TRIAL, fill
 
 if TYPE_CHECKING:
+    from orchestrator.model.records import ListedTrial
     from orchestrator.queries.study_reader import StudyReader
+    from orchestrator.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class BestTrial:
         step: The step of that report; ``None`` for a trial that has completed.
         params: By name, in the order in which the trial got them; only those that it was asked for.
         models: Those in the artifact store, the newest last.
+        command: The command line of the study's program with these parameters, quoted for a shell; empty where the
+            study runs no program, or the program is given files that only a worker makes.
     """
 
     study: str
@@ -35,6 +39,7 @@ class BestTrial:
     user_attrs: Mapping[str, Any]
     step: int | None = None
     models: tuple[StoredModel, ...] = ()
+    command: str = ""
 
 
 def read_best_trials(reader: StudyReader, study: str) -> list[BestTrial]:
@@ -48,6 +53,7 @@ def read_best_trials(reader: StudyReader, study: str) -> list[BestTrial]:
     listing = reader.trials(study)
     heads = {head.number: head for head in listing.heads()}
     models = reader.models(study)
+    spec = reader.spec(study) if reader.is_ours(study) else None
     numbers = listing.best()
     found = list(listing.trials([heads[number] for number in numbers]))
     leads = not found
@@ -63,19 +69,17 @@ def read_best_trials(reader: StudyReader, study: str) -> list[BestTrial]:
             each.user_attrs,
             step=each.last_step if leads else None,
             models=tuple(model for model in models if model.trial == each.head.number),
+            command=_command_line(spec, each),
         )
         for each in found
     ]
 
 
-def program_line(reader: StudyReader, trials: Sequence[BestTrial]) -> str:
-    """Returns the command line of the study's program with the parameters of the first of these trials, quoted for a
-    shell; empty where the study runs no program, or the program is given files that only a worker makes."""
-    spec = reader.spec(trials[0].study) if reader.is_ours(trials[0].study) else None
+def _command_line(spec: Spec | None, trial: ListedTrial) -> str:
     if spec is None or spec.command is None:
         return ""
     # The files that went with it are here where the spec is.
-    values = {CODE_DIR: ".", **trials[0].params, STUDY: trials[0].study, TRIAL: trials[0].number}
+    values = {CODE_DIR: ".", **trial.params, STUDY: spec.name, TRIAL: trial.head.number}
     with contextlib.suppress(KeyError):
         return shlex.join(fill(word, values) for word in spec.command.run)
     return ""

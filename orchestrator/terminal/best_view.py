@@ -20,9 +20,8 @@ MOST = 10
 """Trials of a Pareto front that are shown to a person."""
 
 
-def render(trials: Sequence[BestTrial], command: str) -> RenderableType:
-    """Returns the best trials, each with its parameters and its model; ``command`` is the program's command line with
-    the parameters of the best one, empty where the study runs no program."""
+def render(trials: Sequence[BestTrial]) -> RenderableType:
+    """Returns the best trials, each with its parameters and its model, and the first one's command line."""
     parts: list[RenderableType] = []
     if len(trials) > 1:
         parts += [Text(f"{len(trials)} trials on the Pareto front, of {', '.join(trials[0].directions)}"), Text()]
@@ -30,8 +29,8 @@ def render(trials: Sequence[BestTrial], command: str) -> RenderableType:
         parts += [*_lines(trial), *([Text()] if len(trials) > 1 else [])]
     if len(trials) > MOST:
         parts.append(Text(f"and {len(trials) - MOST} more; --json shows them all", style="dim"))
-    if command:
-        parts.append(_whole(f"its command: {command}"))
+    if trials[0].command:
+        parts.append(_whole(f"its command: {trials[0].command}"))
     return Group(*parts)
 
 

@@ -210,8 +210,7 @@ def test_a_name_that_is_nearly_right_gets_a_suggestion(name: str) -> None:
 def test_no_line_is_wider_than_the_terminal(studies: LeasedStore, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model(studies, "study", 1, "study-1-" + "a" * 90, "model.pt")
     monkeypatch.setattr("orchestrator.cli.shared.terminal_width", lambda: width)
-    for module in ("studies", "models"):
-        monkeypatch.setattr(f"orchestrator.cli.{module}.terminal_width", lambda: width)
+    monkeypatch.setattr("orchestrator.cli.studies.terminal_width", lambda: width)
     for words in (["best", "study"], ["models", "ls"], ["compare", "study", "maximal"]):
         text = CliRunner().invoke(cli, words).stdout
         assert max(map(len, text.splitlines())) <= width, text

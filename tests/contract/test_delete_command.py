@@ -16,6 +16,7 @@ from every_command import invoke
 from leased_store import NOW, LeasedStore, carrying, everything, make_spec, optuna_storage
 from sqlalchemy import insert, select
 
+from orchestrator import Fleet
 from orchestrator.cli import cli
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import load_settings
@@ -178,7 +179,7 @@ def test_after_a_kill_between_files_and_rows_the_same_command_finishes(
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Calendar, "delete_study", die)
         settings = load_settings()
-        (study,) = delete_studies.contents_of(settings, ["study"])
+        study = Fleet(settings).handle("study").contents()
         delete_studies.delete_study(settings, study)
     assert not any(path.exists() for path in files)
     assert rows_of(made, "study") == rows
@@ -204,7 +205,7 @@ def test_a_control_plane_that_does_not_answer_is_asked_in_vain(
     with closing(LeasedStore(made.url)) as busy:
         monkeypatch.setattr("orchestrator.storage.lease.process_name", lambda: "elsewhere:1:1")
         settings = load_settings()
-        (study,) = delete_studies.contents_of(settings, ["study"])
+        study = Fleet(settings).handle("study").contents()
         with pytest.raises(Exception, match=r"did not delete it within 0\.1 s, and the command is withdrawn"):
             delete_studies.delete_study(settings, study, 0.1)
         assert [each.operation for each in busy.store.pending_commands()] == ["enqueue", "enqueue"]

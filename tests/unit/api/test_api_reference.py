@@ -54,7 +54,7 @@ EQUALS = {
     "enqueue": "StudyHandle.enqueue",
     "delete": "StudyHandle.delete",
     "best": "StudyHandle.best_trials",
-    "models ls": "StudyHandle.models",
+    "models ls": "Fleet.models",
     "models get": "StudyHandle.get_model",
     "models rm": "StudyHandle.remove_models",
     "code": "StudyHandle.code",

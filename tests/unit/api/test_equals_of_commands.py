@@ -35,8 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_first_search_is_written_and_can_be_validated(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = Search.init("mine")
-    assert spec == Path("mine/search.toml")
+    assert Search.init("mine") == (Path("mine/search.toml"), Path("mine/train.py"))
     with pytest.raises(BadInput, match="is there already, and stays as it is"):
         Search.init("mine")
     monkeypatch.chdir(here / "mine")

@@ -17,12 +17,14 @@ COMMAND = "python train.py --lr=0.1234567890123456"
 
 @pytest.mark.parametrize("width", [10, 40])
 def test_no_figure_and_no_command_is_cut_off(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    trial = BestTrial("digits", 3, (0.5,), ("minimize",), {"learning_rate_of_the_head": 0.1234567890123456}, {})
+    trial = BestTrial(
+        "digits", 3, (0.5,), ("minimize",), {"learning_rate_of_the_head": 0.1234567890123456}, {}, command=COMMAND
+    )
     main, side = pty.openpty()
     monkeypatch.setattr(shared, "terminal_width", lambda: width)
     with open(main, "rb", buffering=0) as screen, open(side, "w") as terminal, monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", terminal)
-        shared.show(render([trial], COMMAND))
+        shared.show(render([trial]))
         terminal.flush()
         shown = os.read(screen.fileno(), 10_000).decode()
     assert "learning_rate_of_the_head  0.1234567890123456\r\n" in shown

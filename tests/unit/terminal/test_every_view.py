@@ -177,7 +177,7 @@ TABLES: list[Callable[[Content, int], Sequence[RenderableType]]] = [
 def best(it: Content, _: int) -> Sequence[RenderableType]:
     model = StoredModel(it.name, 1, it.text, "id", 7, AT)
     found = BestTrial(it.name, 1, (it.value,), ("minimize",), it.params, {}, step=3, models=(model,))
-    return [best_view.render([found], "")]
+    return [best_view.render([found])]
 
 
 def why(it: Content, width: int) -> Sequence[RenderableType]:

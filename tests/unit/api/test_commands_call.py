@@ -15,13 +15,15 @@ from tests.unit.api.test_api_reference import EQUALS, NO_EQUAL
 
 BEHIND: Final = {
     "run": "local_search.run_with",
+    "delete": "study_files.StudyFiles.contents",
+    "models rm": "study_files.StudyFiles.model",
     "resume": "study_handle.StudyHandle.resume_by",
     "trials": "trial_listing.open_listing",
     "replay": "rule_trials.replay",
     "tune-rule": "rule_trials.tune_rule",
     "schedule run": "schedules.run_now",
 }
-"""What both a command and its equal in Python call, where the command does not call its equal."""
+"""What both a command and its equal in Python call, where the command does not call its equal, or not at first."""
 
 GIVEN: Final = {
     "init": ["folder"],

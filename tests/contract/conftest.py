@@ -24,7 +24,7 @@ def postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL database with all tables and nothing in them."""
     name = prepared_databases.postgresql()
     yield prepared_databases.url_of(name)
-    prepared_databases.drop_database(name)
+    prepared_databases.give_back(name)
 
 
 @pytest.fixture

@@ -37,4 +37,4 @@ def real_servers() -> Iterator[Servers]:
         it.close()
         client.flushdb()
         client.close()
-        prepared_databases.drop_database(name)
+        prepared_databases.give_back(name)

@@ -33,6 +33,9 @@ settings.register_profile("ci", settings.get_profile("ci"), max_examples=50)
 settings.register_profile("thorough", deadline=None)
 settings.load_profile("everyday")
 
+LATE = {"matplotlib", "scipy", "torch"}
+"""Libraries that each of the processes would otherwise import to collect all tests, for seconds; few tests need them."""
+
 PASSED_OVER = pytest.StashKey[set[str]]()
 
 
@@ -60,10 +63,13 @@ def pytest_collection() -> Generator[None, object, object]:
     take half of the time of a collection of all tests, and more at each of its full rounds later."""
     gc.disable()
     try:
-        return (yield)
+        collected = yield
     finally:
         gc.freeze()
         gc.enable()
+    if early := sorted(LATE & sys.modules.keys()):
+        raise pytest.UsageError(f"imported to collect tests: {', '.join(early)}; name it there with tests.later.Later")
+    return collected
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,7 +10,6 @@ import numpy as np
 import plotly.graph_objects as go
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
-from scipy.interpolate import griddata
 
 from orchestrator.common.formatting import count
 from orchestrator.report.columns import Column
@@ -138,6 +137,9 @@ def ticks(low: float, high: float) -> list[float]:
 def _interpolate(across: _Axis, up: _Axis, values: Any, *, log: bool) -> Any:
     """Returns the value at each place of the grid, linear between the trials and NaN outside; ``None`` where the
     trials enclose no area. With ``log`` it is the logarithm of the value."""
+    # It takes half a second to import, which a report without this plot need not wait for.
+    from scipy.interpolate import griddata
+
     span = [max(float(np.ptp(axis.points)), 1e-12) for axis in (across, up)]
     points = np.column_stack([across.points / span[0], up.points / span[1]])
     if np.linalg.matrix_rank(points - points[0], tol=1e-9) < 2:

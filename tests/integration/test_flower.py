@@ -19,7 +19,6 @@ from fleet import PATIENCE, Fleet, Process, Servers, command_line, descendants, 
 from optuna.trial import TrialState
 
 from orchestrator.web.credentials import GENERATED
-from orchestrator.web.flower import COLUMNS
 from tests import preloaded
 from tests.browser import PROGRAMS, Browser
 from tests.installed import NotInstalled, program
@@ -214,6 +213,8 @@ def test_a_pruned_one_is_revoked(flower: Flower) -> None:
 
 
 def test_the_pages_show_it(flower: Flower, tmp_path: Path) -> None:
+    from orchestrator.web.flower import COLUMNS
+
     program(*PROGRAMS, what="Chromium")
     search = flower.begin("shown", "steps", "fails")
     search.step(1, 2, 3, 4)

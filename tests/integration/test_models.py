@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 from fleet import Fleet, Servers, follow_to_end, real_servers_only, wait_for
 from optuna.artifacts import FileSystemArtifactStore, download_artifact, get_all_artifact_meta
 from optuna.trial import TrialState
+
+from tests.later import Later
+
+torch = Later("torch")
 
 SPEC = """
 name = "models"

@@ -10,8 +10,6 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from tests.bench.search.loop import Outcome, Setting
 from tests.bench.search.tables import FAMILIES, Table
@@ -71,6 +69,9 @@ def draw(tables: Sequence[Table], found: Found, marks: Sequence[int], path: Path
     families = [family for family in FAMILIES if any(table.family == family for table in tables)]
     settings = list(dict.fromkeys(setting for _, setting in found))[:3]
     grid = len(settings), len(families)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     sheet = Figure(figsize=(3.6 * grid[1], 2.9 * grid[0]), dpi=90, layout="constrained")
     FigureCanvasAgg(sheet)
     for place, (setting, family) in enumerate(product(settings, families)):

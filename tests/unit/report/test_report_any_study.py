@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from made_facts import COMPLETE, FAIL, PRUNED, facts, trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from orchestrator.report import page, parameter_plots, png
+from orchestrator.report import page, parameter_plots
 from orchestrator.report.all_plots import draw
+from tests.later import Later
+
+png = Later("orchestrator.report.png")
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 CHOICES = st.recursive(

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from made_facts import COMPLETE, FAIL, NOW, PRUNED, attempt, facts, ordinary, trial
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from orchestrator.report import png
 from orchestrator.report.all_plots import draw
 from orchestrator.report.contour_plots import ticks
 from orchestrator.report.curve_plots import curves
 from orchestrator.report.facts import PAUSED, RETRIED, RUNNING, Facts
 from orchestrator.report.plot import Plot
+from tests.later import Later
+
+png = Later("orchestrator.report.png")
 
 
 def drawn(of: Facts) -> dict[str, Plot]:

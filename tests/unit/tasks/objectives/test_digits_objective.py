@@ -6,7 +6,6 @@ from typing import Any
 
 import optuna
 import pytest
-import torch
 
 from tasks.contract import CheckpointRef, Epoch, Finished, Job, Parameter, Paused, Slice
 from tasks.trainer import objective_runner
@@ -16,6 +15,8 @@ from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
 from tasks.trainer_messages import CheckpointSaved
 from tests.later import Later
+
+torch = Later("torch")
 
 digits = Later("tasks.objectives.digits")
 

@@ -8,12 +8,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
 
 from tests.later import Later
 
-image_models, torchvision = Later("tasks.objectives.image_models"), Later("torchvision")
+image_models, torch, torchvision = map(Later, ("tasks.objectives.image_models", "torch", "torchvision"))
 
 # One of each family that torchvision has, small ones; RegNet cannot be made without memory.
 FAMILIES = [
@@ -118,7 +116,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.
     return state
 
 
-def equal_but_for_the_head(network: nn.Module, state: dict[str, torch.Tensor]) -> bool:
+def equal_but_for_the_head(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> bool:
     return all(
         torch.equal(value, state[key])
         for key, value in network.state_dict().items()

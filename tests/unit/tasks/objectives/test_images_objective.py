@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-import torch
 from PIL import Image
 
 from orchestrator.spec import load
@@ -24,6 +23,8 @@ from tasks.objectives import fashion
 from tasks.trainer.file_writers import Checkpoint, CheckpointWriter
 from tasks.trainer_messages import CheckpointSaved
 from tests.later import Later
+
+torch = Later("torch")
 
 image_folder, image_models, images = (
     Later(f"tasks.objectives.{name}") for name in ("image_folder", "image_models", "images")

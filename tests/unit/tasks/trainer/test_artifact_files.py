@@ -11,7 +11,6 @@ from typing import Any
 
 import optuna
 import pytest
-import torch
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
 from tasks.codec import decode_event, encode
@@ -23,6 +22,9 @@ from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
 from tasks.trainer_messages import ModelSaved
 from tasks.trial_files import FILES, MODELS
+from tests.later import Later
+
+torch = Later("torch")
 
 
 class TrialAttempt:

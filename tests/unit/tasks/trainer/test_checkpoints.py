@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tasks.contract import CheckpointRef
 from tasks.trainer.file_writers import Checkpoint, CheckpointWriter
 from tasks.trainer_messages import CheckpointSaved
 from tasks.trial_files import file_digest
+from tests.later import Later
+
+torch = Later("torch")
 
 
 def ref(saved: CheckpointSaved) -> CheckpointRef:

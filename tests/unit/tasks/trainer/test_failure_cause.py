@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 
 import optuna
 import pytest
-import torch
 
 from tasks.trainer.objective_runner import cause_of
 from tasks.trainer.slicing import CheckpointMissing
+from tests.later import Later
 
-
-class TooLarge(torch.OutOfMemoryError):
-    pass
+torch = Later("torch")
 
 
 @pytest.mark.parametrize(
-    "error",
+    "raised",
     [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
-        torch.cuda.OutOfMemoryError("CUDA out of memory"),
-        TooLarge("…"),
-        RuntimeError("CUDA error: out of memory"),
-        RuntimeError("cuDNN: Out of memory"),
+        lambda: MemoryError(),
+        lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        lambda: torch.cuda.OutOfMemoryError("CUDA out of memory"),
+        lambda: type("TooLarge", (torch.OutOfMemoryError,), {})("…"),
+        lambda: RuntimeError("CUDA error: out of memory"),
+        lambda: RuntimeError("cuDNN: Out of memory"),
     ],
-    ids=repr,
 )
-def test_want_of_memory_is_known_by_its_names(error: BaseException) -> None:
-    assert cause_of(error) == "out_of_memory"
+def test_want_of_memory_is_known_by_its_names(raised: Callable[[], BaseException]) -> None:
+    assert cause_of(raised()) == "out_of_memory"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from typing import Any
 
 import optuna
 import pytest
-import torch
 
 from tasks.contract import CheckpointRef, Epoch, Failed, Finished, Job, Paused, Slice
 from tasks.trainer import file_writers, objective_runner
@@ -23,6 +22,9 @@ from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
 from tasks.trainer_messages import CheckpointSaved
+from tests.later import Later
+
+torch = Later("torch")
 
 PLAN = Slice(until_step=3, checkpoint_by=5)
 Objective = Callable[[WorkerTrial], Any]

@@ -222,7 +222,7 @@ def test_of_a_database_that_only_optuna_knows_nothing_else_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
-    with optuna_storage(url) as storage:
+    with optuna_storage(url, prepared=False) as storage:
         for name in ("plain", "stays", "two words"):
             study = optuna.create_study(storage=storage, study_name=name)
             study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
@@ -245,7 +245,7 @@ def test_a_name_of_optunas_that_is_a_path_leads_to_no_other_file(
     for path in (*others, trial_log(data, "other", 0)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("content")
-    with optuna_storage(f"sqlite:///{data / 'studies.db'}") as storage:
+    with optuna_storage(f"sqlite:///{data / 'studies.db'}", prepared=False) as storage:
         optuna.create_study(storage=storage, study_name=name)
     monkeypatch.setenv("ORCHESTRATOR_DATA_DIR", str(data))
     for variable in ("STORAGE_URL", "REDIS_URL", "CHECKPOINT_URL", "ARTIFACT_URL"):

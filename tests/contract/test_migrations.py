@@ -147,7 +147,7 @@ def test_an_old_database_is_upgraded_and_keeps_every_row(old_url: str, url_of_ne
     leased.close()
     with open_study_reader(old_url) as history:
         assert history.trial("kept", "0").state == "COMPLETE"
-    with optuna_storage(old_url) as storage:
+    with optuna_storage(old_url, prepared=False) as storage:
         assert len(storage.get_all_studies()) == 3
 
 

@@ -38,7 +38,7 @@ KEYS = ("failure", "pruned_by", "source", "retry_of", "audited", "shadow_pruned_
 
 def fill(url: str) -> None:
     """Has Optuna run studies of every kind."""
-    with optuna_storage(url) as storage, warnings.catch_warnings():
+    with optuna_storage(url, prepared=False) as storage, warnings.catch_warnings():
         warnings.simplefilter("ignore")
 
         def objective(trial: optuna.Trial) -> float:

@@ -217,7 +217,7 @@ def test_tables_that_lack_something_are_no_server_that_is_away(url: str, monkeyp
         connection.exec_driver_sql(RENAME)
     database.close()
     monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", url)
-    with optuna_storage(url) as storage:
+    with optuna_storage(url, prepared=False) as storage:
         optuna.create_study(storage=storage, study_name="plain")
     (line,) = str(invoke("trials", "plain").exception).splitlines()
     assert "its tables are not as this program knows them: " in line

@@ -234,6 +234,6 @@ def test_a_stop_while_one_is_read_is_no_damage(attempts: Attempts, monkeypatch: 
         attempts.interrupter.stop("t")
         threading.Event().wait(30)
 
-    monkeypatch.setattr(torch, "load", slowly)
+    monkeypatch.setattr("torch.load", slowly)
     assert attempts.run(steps) is None
     assert attempts.reported == [1, 2, 3]

@@ -34,7 +34,7 @@ settings.register_profile("thorough", deadline=None)
 settings.load_profile("everyday")
 
 LATE = {"matplotlib", "scipy", "torch"}
-"""Libraries that each of the processes would otherwise import to collect all tests, for seconds; few tests need them."""
+"""Libraries that each process would otherwise import to collect all tests, for seconds; few tests need them."""
 
 PASSED_OVER = pytest.StashKey[set[str]]()
 

@@ -24,6 +24,7 @@ from fleet import (
 )
 from optuna.trial import TrialState
 
+from orchestrator.common.settings import without_secrets
 from orchestrator.model.progress_events import Progress
 from orchestrator.queries.readonly import open_study_reader
 from tasks.app import STOP_SIGNAL, create_app
@@ -297,13 +298,20 @@ def test_an_objective_that_saves_checkpoints_comes_to_its_next_one_before_its_wo
     assert causes == ["released", "finished"]
 
 
+def patient_worker(running: Fleet, overdue: Path) -> Process:
+    """Starts the worker ``first`` with one slot, which keeps a task that it has taken ahead until the file is there."""
+    environment = without_secrets(running.environment()) | {"OVERDUE": str(overdue)}
+    arguments = ("worker", "--slots", "1", "--name", "first")
+    return running.start(*arguments, environment=environment, program="tests.faults.patient_worker")
+
+
 def test_a_task_that_was_taken_ahead_goes_to_another_worker_where_its_slot_does_not_come_free(
     running_embedded: Fleet, tmp_path: Path
 ) -> None:
     servers = running_embedded.servers
     assert servers is not None
     running_embedded.start("serve")
-    first = running_embedded.start("worker", "--slots", "1", "--name", "first")
+    first = patient_worker(running_embedded, tmp_path / "overdue")
     running_embedded.submit(
         running_embedded.write_spec(
             'name = "s"\nobjective = "objectives:lingers"\ntrials = 4\ngrace = 200\n'
@@ -311,8 +319,9 @@ def test_a_task_that_was_taken_ahead_goes_to_another_worker_where_its_slot_does_
         )
     )
     wait_for((tmp_path / "leaving").exists, "trial 0 is told to stop")
-    # The next trial was sent when trial 0 began: it waits in the queue, and here for a moment.
+    # The next trial was sent when trial 0 began: it waits in the queue, and then here.
     wait_for(lambda: first.log.read_text().count("] received") >= 2, "the next task is taken ahead")
+    (tmp_path / "overdue").touch()
     second = running_embedded.start("worker", "--slots", "1", "--name", "second")
     wait_for(lambda: servers.study("s").get_trials(states=[TrialState.COMPLETE])[2:], "others are trained elsewhere")
     (tmp_path / "go").touch()
@@ -334,7 +343,7 @@ def test_a_task_that_was_taken_ahead_by_a_worker_that_is_killed_is_trained_elsew
     servers = running_embedded.servers
     assert servers is not None
     running_embedded.start("serve")
-    first = running_embedded.start("worker", "--slots", "1", "--name", "first")
+    first = patient_worker(running_embedded, tmp_path / "overdue")
     running_embedded.submit(
         running_embedded.write_spec(
             'name = "s"\nobjective = "objectives:lingers"\ntrials = 4\ngrace = 200\n'

@@ -36,6 +36,10 @@ settings.load_profile("everyday")
 LATE = {"matplotlib", "scipy", "torch"}
 """Libraries that each process would otherwise import to collect all tests, for seconds; few tests need them."""
 
+# An optimizer of torch imports triton where it can, for a second and for nothing here; with Python 3.13 its library
+# names what it has left behind at the end of each process.
+sys.modules["triton"] = None  # type: ignore[assignment]
+
 PASSED_OVER = pytest.StashKey[set[str]]()
 
 

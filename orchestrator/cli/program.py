@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import io
 import os
+import select
+import stat
 import sys
 import warnings
 from collections.abc import Sequence
@@ -157,14 +160,34 @@ def _prepare_streams() -> None:
 
 
 def _output_problem() -> str:
-    """Returns why what was printed cannot be written; empty where it can."""
+    """Returns why what was printed cannot be written; empty where it can. What was written stays as it is."""
     try:
-        # What could not be written may be dropped by now, so that only another write tells.
-        sys.stdout.write("\n")
         sys.stdout.flush()
+        # What could not be written may be dropped by now, so that only another write tells.
+        _try_to_write(sys.stdout.fileno())
+    except io.UnsupportedOperation:
+        return ""  # an object of Python's, which has no descriptor
     except OSError as error:
         return reason_of(error)
     return ""
+
+
+def _try_to_write(fd: int) -> None:
+    """Raises OSError where nothing can be written; leaves no trace where it can."""
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode):
+        os.pwrite(fd, b"\n", status.st_size)
+        os.ftruncate(fd, status.st_size)
+    elif stat.S_ISCHR(status.st_mode) and not os.isatty(fd):
+        os.write(fd, b"\n")  # a device that keeps nothing, such as /dev/full
+    else:
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        events = dict(poll.poll(0)).get(fd, 0)
+        if events & select.POLLERR:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        if events & select.POLLHUP:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def _fail(line: str, exit_code: int) -> None:

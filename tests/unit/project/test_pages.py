@@ -56,6 +56,7 @@ NEEDS = {
     "root": "changes the machine",
 }
 """Why a block is not run; there are no other reasons."""
+LONGEST_LINE = 120
 FRAGMENT = {"name": "fragment", "objective": "m:f", "trials": 10, "max_steps": 27}
 """What a block that shows a part of a spec leaves out."""
 
@@ -230,6 +231,28 @@ def test_a_file_or_module_that_a_page_names_is_there(page: Path) -> None:
             assert list((ROOT / "tests").rglob(text)), f"{page.name}: there is no `{text}`"
         if re.fullmatch(r"(orchestrator|tasks)(\.[a-z_]+)+", text) and not text.endswith((".py", ".objectives")):
             assert importlib.util.find_spec(text) is not None, f"{page.name}: there is no module `{text}`"
+
+
+def long_lines(text: str) -> list[str]:
+    """Returns the lines of prose that are too long; targets of links, tables and code may be of any length."""
+    found, fenced = [], False
+    for line in text.splitlines():
+        fenced ^= line.lstrip().startswith("```")
+        read = re.sub(r"\]\([^)]*\)", "]", line)
+        if len(read) > LONGEST_LINE and not fenced and not line.lstrip().startswith("|"):
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_lines_of_prose_fit_in_an_editor(page: Path) -> None:
+    assert long_lines(page.read_text()) == []
+
+
+def test_a_line_that_is_too_long_is_found() -> None:
+    words = "word " * 25
+    spared = [f"| {words} |", "[word](" + "x" * LONGEST_LINE + ")", "```", words, "```"]
+    assert long_lines("\n".join([*spared, words, "short"])) == [words]
 
 
 def test_every_variable_is_one() -> None:

@@ -82,18 +82,18 @@ def name_study(folder: Path, study: str | None, *, beside: bool = False) -> None
         file.write(f"{study}\n" if study else "")
 
 
-def attended_studies(folder: Path) -> frozenset[str] | None:
-    """Returns the studies that the run in the folder looks after; ``None`` where there is no run, or it looks after
-    all."""
+def noted_studies(folder: Path) -> frozenset[str] | None:
+    """Returns the studies that the run in the folder looks after, or that the last one did; ``None`` where it looks
+    after all, or there was none."""
     try:
-        return (frozenset((folder / _STUDY).read_text().splitlines()) or None) if is_locked(folder) else None
+        return frozenset((folder / _STUDY).read_text().splitlines()) or None
     except OSError:
         return None
 
 
 def has_run(folder: Path, study: str) -> bool:
     """Returns whether a run works in the folder and looks after the study."""
-    return is_locked(folder) and ((attended := attended_studies(folder)) is None or study in attended)
+    return is_locked(folder) and ((noted := noted_studies(folder)) is None or study in noted)
 
 
 def _wait_for(fd: int, folder: Path, check: Callable[[], None]) -> None:

@@ -48,7 +48,7 @@ def by_the_writer(
     try:
         return act(lease)
     finally:
-        lease.release()
+        lease.release_unseen()
 
 
 class _LeaseWatch:

@@ -92,7 +92,7 @@ def _free_lease(settings: Settings, repair: FreeLease) -> str:
         lease = WriterLease(database, settings.lease)
         if (held := lease.acquire()) is not None:
             return f"left the writer's lease alone: {held.holder} has taken it meanwhile"
-        lease.release()
+        lease.release_unseen()
     return f"gave back the lease of {repair.holder}"
 
 

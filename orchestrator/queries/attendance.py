@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from orchestrator.common.errors import BadInput
-from orchestrator.common.file_lock import attended_studies
+from orchestrator.common.file_lock import is_locked, noted_studies
 from orchestrator.common.settings import Settings, load_settings
 from orchestrator.model.state_words import SUSPENDED, UNATTENDED
 from orchestrator.model.study_states import ENDED, MOVES, OPTUNAS
@@ -25,15 +25,27 @@ _NEEDS_NONE = (*ENDED, OPTUNAS, SUSPENDED)
 
 
 class _Seen(NamedTuple):
-    """What is seen of a control plane: ``lives``, or since when it does not; ``only`` are the studies that it looks
-    after, ``None`` where it looks after all."""
+    """What is seen of a control plane.
+
+    Attributes:
+        lives: Whether it lives.
+        since: Since when it does not.
+        only: The studies that it looks after; ``None`` where it looks after all.
+        known: Those that the last one in the data folder has looked after; ``None`` where that was all.
+    """
 
     lives: bool
     since: float | None
     only: frozenset[str] | None
+    known: frozenset[str] | None
 
     def attends(self, study: str) -> bool:
         return self.lives and (self.only is None or study in self.only)
+
+    def unseen_since(self, study: str) -> float | None:
+        """Returns since when none was seen that looks after the study; ``None`` where that is not known, such as after
+        the run of another one."""
+        return self.since if not self.lives and (self.known is None or study in self.known) else None
 
 
 def with_absences(connection: Connection, overviews: Iterable[Overview]) -> list[Overview]:
@@ -43,9 +55,10 @@ def with_absences(connection: Connection, overviews: Iterable[Overview]) -> list
     if seen is None:
         return found
     alone = connection.dialect.name == "sqlite" and _settings().redis_url is None
-    absence = Absence(None if seen.lives else seen.since, alone)
     return [
-        each if each.progress.state in _NEEDS_NONE or seen.attends(each.progress.study) else _absent(each, absence)
+        each
+        if each.progress.state in _NEEDS_NONE or seen.attends(each.progress.study)
+        else _absent(each, Absence(seen.unseen_since(each.progress.study), alone))
         for each in found
     ]
 
@@ -72,7 +85,9 @@ def _look(connection: Connection) -> _Seen | None:
     # One that gave the lease back did so when it ended, and versions before left no moment. Of one that was killed the
     # row has the end of its lease, which is as long as it is set here; it lived at the last renewal.
     since = min(row.expires - _settings().lease if row.holder else row.expires, row.now)
-    return _Seen(lives, since if since > 0 else None, None if path is None else attended_studies(path.parent))
+    noted = None if path is None else noted_studies(path.parent)
+    only = noted if path is not None and is_locked(path.parent) else None
+    return _Seen(lives, since if since > 0 else None, only, noted)
 
 
 def _settings() -> Settings:

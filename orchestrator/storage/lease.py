@@ -56,6 +56,7 @@ class WriterLease:
         self._seen: tuple[int, float] | None = None
         self._seen_since = 0.0
         self._renewals = 0
+        self._ended_before = 0.0
         self.term = 0
         self._renew = (
             update(writer)
@@ -87,6 +88,7 @@ class WriterLease:
             if (held := self._held(row, holder, now)) is not None:
                 return held
             self.term = row.term + 1
+            self._ended_before = min(now, row.expires - self._seconds if row.holder else row.expires)
             connection.execute(
                 update(writer)
                 .where(writer.c.id == 1)
@@ -139,11 +141,18 @@ class WriterLease:
 
     def release(self) -> None:
         """Gives the lease back, so that the next control plane need not wait for its end; when, stays in the row."""
+        self._give_back(self._now)
+
+    def release_unseen(self) -> None:
+        """Gives back a lease that was held by no control plane: since when none is seen, stays as it was."""
+        self._give_back(self._ended_before)
+
+    def _give_back(self, ended: Any) -> None:
         with self._database.write() as connection:
             connection.execute(
                 update(writer)
                 .where(writer.c.id == 1, writer.c.term == self.term)
-                .values(holder="", expires=self._now, backend=None)
+                .values(holder="", expires=ended, backend=None)
             )
 
     def _held(self, row: Any, holder: str, now: float) -> Held | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,29 @@ def test_a_study_of_a_fleet_is_not_told_to_be_run(
         absence = fleet.handle("study").status().overview.absence
     assert absence is not None
     assert absence.alone == (redis_url is None and leased.database.url.startswith("sqlite"))
+
+
+def unseen_since(url: str, folder: Path) -> float | None:
+    with connect(storage_url=url, data_dir=folder) as fleet:
+        absence = fleet.handle("study").status().overview.absence
+    assert absence is not None
+    return absence.since
+
+
+def test_since_when_none_is_seen_counts_neither_commands_nor_the_run_of_another_study(
+    sqlite: str, tmp_path: Path
+) -> None:
+    with closing(LeasedStore(sqlite)) as leased:
+        for name in ("study", "other"):
+            leased.create(name=name)
+        leased.lease.release()
+        since = unseen_since(sqlite, tmp_path)
+        with connect(storage_url=sqlite, data_dir=tmp_path) as fleet:
+            fleet.handle("other").pause()
+            fleet.handle("other").stop()
+        assert unseen_since(sqlite, tmp_path) == since is not None
+        # The last run in the folder has looked after the other one alone.
+        name_study(tmp_path, "other")
+        assert unseen_since(sqlite, tmp_path) is None
+        name_study(tmp_path, "study", beside=True)
+        assert unseen_since(sqlite, tmp_path) == since

@@ -28,7 +28,6 @@ DRAW_SECONDS: Final = 0.25
 """Shortest time between two frames, which cost about 10 ms each; notices may come faster."""
 REFRESHES: Final = 2
 """Frames a second while no notice comes, so that the clocks run."""
-_ECHOED: Final = len("^C")
 
 
 class LiveView:
@@ -47,17 +46,17 @@ class LiveView:
         self._clock = clock
         self._seen = (ViewState(), clock())  # one value: the refreshing thread reads it at any time
         self._drawn_at: float | None = None
+        self._closed = False
         drawn = _Drawn()
         self._live = _Live(
             drawn,
-            get_renderable=lambda: _Frame(self._state(), drawn),
+            get_renderable=lambda: _Frame(self._state(), drawn, is_last=self._closed),
             console=self._console,
             refresh_per_second=REFRESHES,
             redirect_stdout=False,
             # Other output of this process goes above the frame instead of into it.
             redirect_stderr=stream is sys.stderr,
         )
-        self._closed = False
         self._handles_stop = False
 
     def show(self, notice: Notice, now: float) -> None:
@@ -173,18 +172,23 @@ class _Erased:
 
 
 class _Frame:
-    """Reads the size of the terminal when it is drawn, since that may change."""
+    """Reads the size of the terminal when it is drawn, since that may change.
 
-    def __init__(self, state: ViewState, drawn: _Drawn) -> None:
+    Below every frame but the last one is an empty row, in which the cursor stands: what the terminal echoes, and what a
+    shell says of a process that was killed, begins there.
+    """
+
+    def __init__(self, state: ViewState, drawn: _Drawn, *, is_last: bool) -> None:
         self._state = state
         self._drawn = drawn
+        self._is_last = is_last
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # The line below the frame is the cursor's: without it the screen scrolls at the end.
-        # Behind the last line is the cursor, where the terminal shows a ^C: it must not wrap.
-        width = max(1, options.max_width - _ECHOED)
-        frame = render(self._state, width, max(1, console.size.height - 1))
+        # Without a row below the frame the screen would scroll.
+        frame = render(self._state, options.max_width, max(1, console.size.height - 1))
         lines = console.render_lines(frame, options, pad=False)
+        if not self._is_last:
+            lines.append([])
         self._drawn.width, self._drawn.height = console.size
         self._drawn.lengths = [sum(segment.cell_length for segment in line) for line in lines]
         for line in lines:

@@ -46,6 +46,8 @@ def test_a_frame_stands_where_the_one_before_stood(study: str, size: tuple[int, 
         terminal.write("^C")
     view.show(STUDIES[study], 4.0)
     rows = terminal.rows()
+    # What a shell says of a killed process begins a row of its own.
+    assert (terminal.screen.cursor.x, terminal.screen.cursor.y) == (0, len(rows))
     assert rows[0].startswith("digits  running")
     assert sum(row.startswith("digits") for row in rows) == 1
     assert terminal.widest <= size[0]
@@ -116,7 +118,7 @@ def test_ctrl_z_leaves_the_terminal_to_the_shell(monkeypatch: pytest.MonkeyPatch
     begins = [at for at, row in enumerate(terminal.rows()) if row == "digits  running"]
     shell = [at for at, row in enumerate(terminal.rows()) if row == "$ fg"]
     assert begins == [0, shell[0] + 1, shell[1] + 1]
-    assert shell == [len(frame) + 1, 2 * len(frame) + 3]
+    assert shell == [len(frame) + 2, 2 * len(frame) + 5]
     assert not terminal.screen.cursor.hidden
     assert signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
 

@@ -146,6 +146,7 @@ def _needed() -> frozenset[str]:
     from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 
     from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
 
     wanted, waiting = set[str](), [DISTRIBUTION]
     while waiting:
@@ -157,15 +158,11 @@ def _needed() -> frozenset[str]:
         for line in lines:
             requirement = Requirement(line)
             plain = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-            if plain and (name := _canonical(requirement.name)) not in wanted:
+            if plain and (name := canonicalize_name(requirement.name)) not in wanted:
                 wanted.add(name)
                 waiting.append(name)
     return frozenset(
         module
         for module, distributions in packages_distributions().items()
-        if wanted.intersection(map(_canonical, distributions))
+        if wanted.intersection(map(canonicalize_name, distributions))
     )
-
-
-def _canonical(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")

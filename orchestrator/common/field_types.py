@@ -45,6 +45,22 @@ def check_queue(text: str) -> str:
     return text
 
 
+def check_auto_or_count(value: Any, most: int) -> Any:
+    """Returns ``"auto"``, or an integer from 1 to ``most``.
+
+    Raises:
+        Fault: the value is neither.
+    """
+    right = "it must be 'auto' or an integer of at least 1"
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise Fault(got(value), right)
+    if value != "auto" and (isinstance(value, str) or value < 1):
+        raise Fault(f"is {show(value)}", right)
+    if isinstance(value, int) and value > most:
+        raise Fault(f"is {show(value)}", f"it must be at most {most}")
+    return value
+
+
 def split_reference(
     reference: str, form: str = "module:function", example: str = "tasks.objectives.digits:objective"
 ) -> tuple[str, str]:

@@ -15,11 +15,10 @@ from orchestrator.doctor.gather import as_announced, listen, setup_of
 from orchestrator.doctor.table_facts import Attempt, TableFacts
 from orchestrator.messaging.redis_check import answering_redis
 from orchestrator.model.fleet import FleetSlot, FleetWorker
-from orchestrator.model.lifecycle import AttemptState
+from orchestrator.model.lifecycle import TRAINING
 from tasks.app import DRAIN, connect, create_app
 
 ANSWER_SECONDS = 2.0
-_TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
 _OF_A_RUN = re.compile(r"run-\d+(-\d+)?@")
 
 
@@ -48,12 +47,14 @@ def assemble(workers: Workers, before: TableFacts, after: TableFacts) -> list[Fl
         workers: What was heard.
         before, after: The database before and after the listening: of trials that are short, some are in one alone.
     """
-    now = {each.token: each for each in after.attempts if each.state in _TRAINING}
-    attempts = {each.token: each for each in before.attempts if each.state in _TRAINING} | now
+    now = {each.token: each for each in after.attempts if each.state in TRAINING}
+    attempts = {each.token: each for each in before.attempts if each.state in TRAINING} | now
     slots: dict[str, dict[str, FleetSlot]] = defaultdict(dict)
     queues: dict[str, set[str]] = defaultdict(set)
     for each in now.values():
-        slots[_worker_of(each.slot)][each.slot] = FleetSlot(each.slot, study=each.study, trial=each.trial, busy=True)
+        slots[each.slot.rpartition("/")[0]][each.slot] = FleetSlot(
+            each.slot, study=each.study, trial=each.trial, busy=True
+        )
     # Of a slot that was heard with several trials, the one that it trains now counts; between two, the one before.
     for sign in sorted(workers.signs, key=lambda sign: (bool(sign.token), sign.token in attempts, sign.token in now)):
         if sign.slot:
@@ -115,7 +116,3 @@ def _find(name: str, known: list[str]) -> str:
 def _heard(sign: Sign, attempt: Attempt | None, heard: float | None) -> FleetSlot:
     study, trial = ("", None) if attempt is None else (attempt.study, attempt.trial)
     return FleetSlot(sign.slot, sign.device, study, trial, bool(sign.token), heard, sign.trouble)
-
-
-def _worker_of(slot: str) -> str:
-    return slot.rpartition("/")[0]

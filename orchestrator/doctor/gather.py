@@ -27,7 +27,7 @@ from orchestrator.doctor.redis_probe import (
     without_confirmation,
 )
 from orchestrator.doctor.table_facts import TableFacts, steady
-from orchestrator.model.lifecycle import AttemptState
+from orchestrator.model.lifecycle import TRAINING
 from orchestrator.storage.lease import renewal_seconds
 from tasks import redis_keys
 from tasks.app import connect
@@ -118,11 +118,7 @@ def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Key
 
 def listen(url: str, books: TableFacts, setup: Setup, keyring: Keyring) -> Workers:
     """Collects heartbeats until all known slots were heard, or the time is up; queries the workers meanwhile."""
-    training = {
-        (each.token, each.runner)
-        for each in books.attempts
-        if each.state in (AttemptState.RUNNING, AttemptState.STOPPING)
-    }
+    training = {(each.token, each.runner) for each in books.attempts if each.state in TRAINING}
     with closing(connect(url)) as client, ThreadPoolExecutor(1) as beside:
         listener = Listener(client, keyring)
         asked = beside.submit(query_workers, url)
@@ -147,7 +143,7 @@ def listen(url: str, books: TableFacts, setup: Setup, keyring: Keyring) -> Worke
 
 def _fill(client: redis_client.Redis, server: Redis, workers: Workers, books: TableFacts, keyring: Keyring) -> Redis:
     names = {QUEUE, *workers.queues, *(study.queue for study in books.studies)}
-    training = [each.token for each in books.attempts if each.state in (AttemptState.RUNNING, AttemptState.STOPPING)]
+    training = [each.token for each in books.attempts if each.state in TRAINING]
     if books.active and server.clock is not None:
         studies = [each.name for each in books.waiting]
         server = replace(server, writers_clock=read_writers_clock(client, studies, server.clock))

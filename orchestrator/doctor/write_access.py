@@ -65,7 +65,8 @@ def refused_file(path: Path) -> Refusal | None:
         return Refusal(
             f"its disk {disk} is mounted read-only", "mount it for writing, or look into the kernel's log", mount
         )
-    files = [path.parent, *(each for each in map(path.with_name, _beside(path.name)) if each.exists())]
+    beside = [path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-shm")]
+    files = [path.parent, *(each for each in beside if each.exists())]
     denied = [each for each in files if not os.access(each, os.W_OK)]
     if not denied:
         return None
@@ -82,10 +83,6 @@ def free_on_other_disk(path: Path, folder: Path) -> int | None:
     there = next(each for each in (folder.absolute(), *folder.absolute().parents) if os.path.exists(each))
     disk = os.statvfs(path)
     return None if path.stat().st_dev == there.stat().st_dev else disk.f_bavail * disk.f_frsize
-
-
-def _beside(name: str) -> list[str]:
-    return [name, f"{name}-wal", f"{name}-shm"]
 
 
 def _quoted(name: str) -> str:

@@ -26,6 +26,10 @@ class AttemptState(StrEnum):
     """Its runner went silent."""
 
 
+TRAINING: Final = frozenset({AttemptState.RUNNING, AttemptState.STOPPING})
+"""The states in which a runner is bound to an attempt."""
+
+
 class AttemptEvent(StrEnum):
     """The events that change an attempt."""
 

@@ -67,7 +67,9 @@ class CommandRunner:
         done = process.returncode == 0
         text = "study %s: command '%s' %s" + (":\n%s" if printed else "%s")
         about = {"action": "notify_command", "study": owed.study}
-        log.log(logging.INFO if done else logging.WARNING, text, owed.study, _name(owed), how, printed, extra=about)
+        # The first word alone: the others may hold secrets.
+        name = owed.notify.command[0]
+        log.log(logging.INFO if done else logging.WARNING, text, owed.study, name, how, printed, extra=about)
         return DeliveryAttempt(done, self._closing and not done, how)
 
     def close(self) -> None:
@@ -105,11 +107,6 @@ class CommandRunner:
             self._running.discard(process)
         process.wait()
         return how
-
-
-def _name(owed: PendingNotification) -> str:
-    """Returns the first word: the others may hold secrets."""
-    return owed.notify.command[0]
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

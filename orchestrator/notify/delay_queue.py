@@ -45,14 +45,14 @@ class DelayQueue:
                 thread.start()
             self._changed.notify()
 
-    def take_out(self, which: Callable[[PendingNotification], bool]) -> list[PendingNotification]:
-        """Removes and returns the waiting notifications for which ``which`` is true."""
+    def take_out(self, study: str, event: str) -> list[PendingNotification]:
+        """Removes and returns the waiting notifications of this event of a study."""
         with self._changed:
-            out = [owed for _, _, owed in self._waiting if which(owed)]
+            out = [each for each in self._waiting if (each[2].study, each[2].note.event) == (study, event)]
             if out:
-                self._waiting = [entry for entry in self._waiting if not which(entry[2])]
+                self._waiting = [each for each in self._waiting if each not in out]
                 heapq.heapify(self._waiting)
-        return out
+        return [owed for _, _, owed in out]
 
     def stop(self) -> None:
         """Delivers nothing more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import threading
@@ -72,7 +71,7 @@ class Notifier:
                 self._newest[owed.study] = owed.note.key
                 told = self._best_told.get(owed.study, -math.inf)
             # Every later notification names the best trial, too.
-            for waiting in self._posts.take_out(functools.partial(_is_best_of, owed.study)):
+            for waiting in self._posts.take_out(owed.study, "best"):
                 self._supersede(waiting)
             self._posts.add(owed, told + BEST_SECONDS if owed.note.event == "best" else 0.0)
 
@@ -136,7 +135,3 @@ class Notifier:
     def _settle(self, key: str, state: DeliveryState) -> None:
         with self._lock:
             self._settled[key] = state
-
-
-def _is_best_of(study: str, owed: PendingNotification) -> bool:
-    return owed.study == study and owed.note.event == "best"

@@ -52,8 +52,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str], key: str = "") -> De
     sent = {"Content-Type": "application/json", "User-Agent": "trial-orchestrator", **headers}
     if key:
         sent[SIGNATURE] = sign(key, body, int(time.time()))
+    opener = urllib.request.build_opener(_NoRedirect, _HTTPHandler, _HTTPSHandler)
     try:
-        with _opener().open(urllib.request.Request(url, body, sent, method="POST"), timeout=PATIENCE) as answer:
+        with opener.open(urllib.request.Request(url, body, sent, method="POST"), timeout=PATIENCE) as answer:
             return DeliveryAttempt(True, False, f"HTTP {answer.status}")
     except urllib.error.HTTPError as error:
         with error:
@@ -113,7 +114,3 @@ def _check_peer(connected: socket.socket) -> None:
     if (mapped or address).is_link_local:
         connected.close()
         raise Forbidden
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_NoRedirect, _HTTPHandler, _HTTPSHandler)

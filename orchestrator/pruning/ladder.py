@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from orchestrator.common.faults import Fault, got, show
-from orchestrator.common.field_types import LARGEST_INTEGER, CountOrZero, kind
+from orchestrator.common.faults import Fault
+from orchestrator.common.field_types import LARGEST_INTEGER, CountOrZero, check_auto_or_count, kind
 from orchestrator.common.formatting import count, number
 from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.pruning.base import Decision, Direction, Outcome, Progress, RuleBase
@@ -65,14 +65,7 @@ class RungWords(RuleWords):
 
 
 def _check_resource(value: Any) -> Any:
-    right = "it must be 'auto' or an integer of at least 1"
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise Fault(got(value), right)
-    if isinstance(value, str) and value != "auto":
-        raise Fault(f"is {show(value)}", right)
-    if isinstance(value, int) and not 1 <= value <= LARGEST_INTEGER:
-        raise Fault(f"is {show(value)}", f"{right} and at most {LARGEST_INTEGER}")
-    return value
+    return check_auto_or_count(value, LARGEST_INTEGER)
 
 
 Resource = Annotated[Any, BeforeValidator(_check_resource), kind('`"auto"`, or integer, at least 1')]

@@ -15,12 +15,11 @@ from orchestrator.common.faults import Fault
 from orchestrator.common.settings import PREFIX
 from orchestrator.common.urls import check_entry
 from orchestrator.model.changeset import AttemptRow
-from orchestrator.model.lifecycle import AttemptState
+from orchestrator.model.lifecycle import TRAINING
 from orchestrator.model.records import TrialFacts
 from tasks.trial_files import open_regular, trial_log
 
 _ENDED: Final = frozenset({"COMPLETE", "PRUNED", "FAIL"})
-_LIVE: Final = frozenset({AttemptState.RUNNING, AttemptState.STOPPING})
 LOOK_SECONDS: Final = 1.0
 """Poll interval of the trial's state in the database."""
 
@@ -174,7 +173,7 @@ class Ended:
 
 def has_ended(trial: TrialFacts) -> bool:
     """Whether nothing more will be printed: a trial that was pruned may still be on its way out of its epoch."""
-    return trial.state in _ENDED and all(each.state not in _LIVE for each in trial.attempts)
+    return trial.state in _ENDED and all(each.state not in TRAINING for each in trial.attempts)
 
 
 def elsewhere(trial: TrialFacts) -> list[str]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput, did_you_mean
 from orchestrator.common.formatting import listed
-from orchestrator.storage.optuna_tables import STUDIES, TRIALS
+from orchestrator.storage.optuna_tables import STUDIES, TRIALS, study_id_of
 
 if TYPE_CHECKING:
     from orchestrator.model.records import StudyFacts
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 BEST: Final = "best"
 LAST: Final = "last"
 _MOST_NAMES = 10
-
-
-def study_id_of(connection: Connection, name: str) -> int | None:
-    """Returns Optuna's id of a study; ``None`` where there is none of that name."""
-    return connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
 
 
 def unknown_study(connection: Connection, name: str) -> BadInput:

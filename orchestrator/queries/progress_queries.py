@@ -7,7 +7,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -379,18 +378,15 @@ def _ended(connection: Connection, row: Any) -> TrialEnded:
         USER_ATTRS.c.trial_id == row.trial_id, USER_ATTRS.c.key.in_((FAILURE, DECISION))
     )
     kept = {key: json.loads(value) for key, value in connection.execute(attributes)}
+    start, end = row.datetime_start, row.datetime_complete
     return TrialEnded(
         number=row.number,
         state=row.state,
         values=read_values(connection, row.trial_id),
         epochs=row.epochs,
-        seconds=_lasted(row.datetime_start, row.datetime_complete),
+        seconds=0.0 if start is None or end is None else max(0.0, (end - start).total_seconds()),
         params=read_params(connection, row.trial_id),
         detail=describe_end(kept),
         traceback=str(kept.get(FAILURE, {}).get("traceback", "")),
         on_slot=None if row.on_slot is None else max(0.0, row.on_slot),
     )
-
-
-def _lasted(start: datetime | None, end: datetime | None) -> float:
-    return 0.0 if start is None or end is None else max(0.0, (end - start).total_seconds())

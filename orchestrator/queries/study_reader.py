@@ -24,7 +24,7 @@ from orchestrator.pruning import Decision, Direction, expectations
 from orchestrator.pruning.expectations import EXPECTED
 from orchestrator.queries.attendance import is_attended, is_led, with_absences
 from orchestrator.queries.leading import leader
-from orchestrator.queries.name_lookup import BEST, find_number, find_study, study_id_of, unknown_study
+from orchestrator.queries.name_lookup import BEST, find_number, find_study, unknown_study
 from orchestrator.queries.progress_queries import read_ended, read_optunas, read_overviews
 from orchestrator.queries.stored_models import StoredModel, read_models
 from orchestrator.queries.study_contents import StudyContents, read_contents
@@ -43,6 +43,7 @@ from orchestrator.storage.optuna_tables import (
     USER_ATTRS,
     VALUES,
     from_stored,
+    study_id_of,
 )
 from orchestrator.storage.schedule_store import read_known, read_slots
 

@@ -30,7 +30,6 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
     with open_study_reader(url) as history:
         whole = history.load(name)
         state = history.overview(name).progress.state
-        state = history.overview(name).progress.state
     attempts = whole.snapshot.attempts
     latencies = [row.latency for row in attempts if row.latency is not None and row.verdict == "pruned"]
     gaps = [row.gap for row in attempts if row.gap is not None]

@@ -162,7 +162,8 @@ def _lines(facts: Facts, trials: Sequence[FrozenTrial], scales: Sequence[_Scale]
     """Returns the lines by shade, the best ones last and so above."""
     found: dict[int, list[int]] = {}
     for place in range(len(trials)):
-        found.setdefault(round((_SHADES - 1) * _goodness(facts, scales[0].places[place])), []).append(place)
+        high = scales[0].places[place]
+        found.setdefault(round((_SHADES - 1) * (high if facts.maximize else 1.0 - high)), []).append(place)
     traces = []
     for shade in sorted(found):
         (colour,) = sample_colorscale([list(each) for each in LINES], [shade / (_SHADES - 1)])
@@ -185,10 +186,6 @@ def _lines(facts: Facts, trials: Sequence[FrozenTrial], scales: Sequence[_Scale]
             )
         )
     return traces
-
-
-def _goodness(facts: Facts, place: float) -> float:
-    return place if facts.maximize else 1.0 - place
 
 
 def _legend(facts: Facts, scale: _Scale) -> go.Scatter:

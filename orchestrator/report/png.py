@@ -117,7 +117,8 @@ def _scatter(axes: Axes, trace: Mapping[str, Any]) -> None:
         style: dict[str, Any] = {"edgecolors": "#7f7f7f", "linewidths": 0.4}
         if marker.get("symbol") == "circle-open":
             style = {"marker": "$\\circ$"}
-        dots = axes.scatter(x, y, c=_column(colour), s=24, cmap=_scale(marker["colorscale"]), norm=bounds, **style)
+        scale = LinearSegmentedColormap.from_list("", [(place, shade) for place, shade in marker["colorscale"]])
+        dots = axes.scatter(x, y, c=_column(colour), s=24, cmap=scale, norm=bounds, **style)
         if marker.get("showscale") is not False:
             _bar_of_colours(axes, dots, marker.get("colorbar") or {})
     elif "markers" in mode and "lines" not in mode:
@@ -152,10 +153,6 @@ def _bar_of_colours(axes: Axes, drawn: Any, said: Mapping[str, Any]) -> None:
         made.set_ticks(_column(said["tickvals"]), labels=[html.unescape(each) for each in said["ticktext"]])
     title = said.get("title")
     _write(made.ax.yaxis.label, (title.get("text") if isinstance(title, Mapping) else title) or "")
-
-
-def _scale(stops: Any) -> LinearSegmentedColormap:
-    return LinearSegmentedColormap.from_list("", [(place, colour) for place, colour in stops])
 
 
 def _bar(axes: Axes, trace: Mapping[str, Any], *, stacked: bool) -> None:

@@ -22,6 +22,7 @@ from orchestrator.sampling import questions, rules
 from orchestrator.sampling.judged_trials import SHADOW_PREFIX, condemned, of_the_shadow
 from orchestrator.sampling.questions import Answer, Feed, Question, RuleName
 from orchestrator.sampling.sampler_replica import ReplicaStorage
+from orchestrator.sampling.staged_storage import in_states
 from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.spec import Spec
 
@@ -86,9 +87,7 @@ class _PrunerStorage(ReplicaStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         trials = [self._as_seen(trial) for trial in super().get_all_trials(study_id, deepcopy=False)]
-        if states is not None:
-            trials = [trial for trial in trials if trial.state in states]
-        return copy.deepcopy(trials) if deepcopy else trials
+        return in_states(trials, states, deepcopy)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         # What a shadow tells people of a trial would look like the word of the rule that decides.

@@ -20,7 +20,7 @@ from orchestrator.model.attribute_keys import AHEAD, MARKS
 from orchestrator.sampling import questions
 from orchestrator.sampling.distribution_text import from_text, to_text
 from orchestrator.sampling.questions import Answer, Feed, Horizon, OpenTrial, Question, Sampled
-from orchestrator.sampling.staged_storage import StagedStorage, drop_params
+from orchestrator.sampling.staged_storage import StagedStorage, drop_params, in_states
 from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.sampling.trial_sampler import SamplerFailed, TrialSampler
 from orchestrator.spec import Spec
@@ -128,9 +128,7 @@ class ReplicaStorage(StagedStorage):
         if self._count is None:
             return super().get_all_trials(study_id, deepcopy, states)
         trials = super().get_all_trials(study_id, deepcopy=False)[: self._count]
-        if states is not None:
-            trials = [trial for trial in trials if trial.state in states]
-        return copy.deepcopy(trials) if deepcopy else trials
+        return in_states(trials, states, deepcopy)
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         return BaseStorage.get_best_trial(self, study_id)

@@ -151,9 +151,7 @@ class StagedStorage(InMemoryStorage):
         if not self._shown:
             return super().get_all_trials(study_id, deepcopy, states)
         trials = [self._shown.get(trial._trial_id, trial) for trial in super().get_all_trials(study_id, deepcopy=False)]
-        if states is not None:
-            trials = [trial for trial in trials if trial.state in states]
-        return copy.deepcopy(trials) if deepcopy else trials
+        return in_states(trials, states, deepcopy)
 
     def get_n_trials(self, study_id: int, state: tuple[TrialState, ...] | TrialState | None = None) -> int:
         # Optuna's counts a copy of the list, and the engine asks at every event.
@@ -302,3 +300,10 @@ def drop_params(trial: FrozenTrial, names: Container[str]) -> None:
     """Takes these parameters out of the copy of a trial."""
     trial.params = {name: value for name, value in trial.params.items() if name not in names}
     trial.distributions = {name: kept for name, kept in trial.distributions.items() if name not in names}
+
+
+def in_states(trials: list[FrozenTrial], states: Container[TrialState] | None, deepcopy: bool) -> list[FrozenTrial]:
+    """Returns the trials in these states, or all where that is ``None``, as ``BaseStorage.get_all_trials`` does."""
+    if states is not None:
+        trials = [trial for trial in trials if trial.state in states]
+    return copy.deepcopy(trials) if deepcopy else trials

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo
 
-from orchestrator.common.faults import Fault, got, show
-from orchestrator.common.field_types import kind
+from orchestrator.common.field_types import check_auto_or_count, kind
 from orchestrator.common.table import is_stored
 
 LARGEST_LOOKAHEAD = 1_000
@@ -20,17 +19,7 @@ def _lower_stored(value: Any, info: ValidationInfo) -> Any:
 
 
 def _check_lookahead(value: Any, info: ValidationInfo) -> Any:
-    value = _lower_stored(value, info)
-    right = "it must be 'auto' or an integer of at least 1"
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise Fault(got(value), right)
-    if isinstance(value, str) and value != "auto":
-        raise Fault(f"is {show(value)}", right)
-    if isinstance(value, int) and value < 1:
-        raise Fault(f"is {show(value)}", right)
-    if isinstance(value, int) and value > LARGEST_LOOKAHEAD:
-        raise Fault(f"is {show(value)}", f"it must be at most {LARGEST_LOOKAHEAD}")
-    return value
+    return check_auto_or_count(_lower_stored(value, info), LARGEST_LOOKAHEAD)
 
 
 Lookahead = Annotated[

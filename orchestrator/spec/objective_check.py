@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+from orchestrator.bundling.sources import is_main_test
 from orchestrator.common.errors import BadInput
 from orchestrator.common.faults import Fault, got, show
 from orchestrator.common.field_types import split_reference
@@ -257,7 +258,7 @@ def _collect(nodes: Iterable[ast.AST], names: _Names) -> None:
                 if value is not None:
                     names.bind(name, _kind(value))
                 inside = () if value is None else (value,)
-            case ast.If(test=test) if _is_main(test):
+            case ast.If(test=test) if is_main_test(test):
                 main = _Names()
                 _collect(node.body, main)
                 names.main_only |= main.bound.keys()
@@ -306,16 +307,3 @@ def _own_nodes(function: ast.FunctionDef) -> Iterator[ast.AST]:
         yield node
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             waiting.extend(ast.iter_child_nodes(node))
-
-
-def _is_main(test: ast.expr) -> bool:
-    return (
-        isinstance(test, ast.Compare)
-        and len(test.ops) == 1
-        and isinstance(test.ops[0], ast.Eq)
-        and {"__name__", "__main__"}
-        == {
-            side.id if isinstance(side, ast.Name) else getattr(side, "value", None)
-            for side in (test.left, *test.comparators)
-        }
-    )

@@ -124,6 +124,11 @@ def from_stored(value: float | None, kind: Kind) -> float:
     return _OTHERS[kind] if value is None else value
 
 
+def study_id_of(connection: Connection, name: str) -> int | None:
+    """Returns Optuna's id of a study; ``None`` where there is none of that name."""
+    return connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+
+
 def delete_study(connection: Connection, study_id: int) -> None:
     """Deletes a study with everything that Optuna keeps of it, without reading it first, as Optuna would."""
     trials = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)

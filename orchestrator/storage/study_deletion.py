@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from orchestrator.model.commands import DELETE
 from orchestrator.storage import own_tables
-from orchestrator.storage.optuna_tables import STUDIES, delete_study
+from orchestrator.storage.optuna_tables import STUDIES, delete_study, study_id_of
 
 BY_HAND = "deleted by hand"
 """Reason of a planned run whose study a person has deleted."""
@@ -38,7 +38,7 @@ def delete_rows(connection: Connection, name: str) -> bool:
 
     Call it in a transaction that has checked the writer's lease. Idempotent.
     """
-    study_id = connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+    study_id = study_id_of(connection, name)
     if study_id is None:
         return False
     for table in own_tables.OF_A_STUDY:

@@ -10,14 +10,14 @@ from sqlalchemy import Connection, delete, insert, select
 
 from orchestrator.model.attribute_keys import SUSPENDED
 from orchestrator.model.suspension import Suspension, printable
-from orchestrator.storage.optuna_tables import STUDIES, STUDY_SYSTEM_ATTRS
+from orchestrator.storage.optuna_tables import STUDIES, STUDY_SYSTEM_ATTRS, study_id_of
 
 _OF_THIS_KEY = STUDY_SYSTEM_ATTRS.c.key == SUSPENDED
 
 
 def write_suspension(connection: Connection, name: str, suspension: Suspension) -> None:
     """Stores the suspension of a study; does nothing where there is no such study."""
-    study = connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+    study = study_id_of(connection, name)
     if study is not None:
         delete_suspension(connection, name)
         row = {"study_id": study, "key": SUSPENDED, "value_json": json.dumps(suspension._asdict())}

@@ -258,7 +258,9 @@ class CodeStore:
             if time.time() - _used_at(left) > STALE_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)
         locks = sorted(self._folder.glob(f"*{_LOCK}"), key=_used_at)
-        sizes = {lock: _size_of(lock.with_suffix("")) + _size(lock.with_suffix(_MESSAGE)) for lock in locks}
+        sizes = {
+            lock: sum(map(_size, [*lock.with_suffix("").rglob("*"), lock.with_suffix(_MESSAGE)])) for lock in locks
+        }
         total = needed + sum(sizes.values())
         for lock in locks:
             if total <= MOST_BYTES:
@@ -281,10 +283,6 @@ def _used_at(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _size_of(folder: Path) -> int:
-    return sum(map(_size, folder.rglob("*")))
 
 
 def _size(path: Path) -> int:

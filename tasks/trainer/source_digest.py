@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -123,18 +123,12 @@ class SourceTracker:
             found[name] = path
             # An import runs the parent packages, too.
             waiting += [parent for parent, dot, _ in [name.rpartition(".")] if dot]
-            if path.endswith(".py"):
-                waiting += _imports(name, path)
+            if path.endswith(".py") and (tree := parse_source(read_file(path) or b"")) is not None:
+                waiting += imported_modules(tree, package_of(name, path))
         return found
 
 
 _STANDARD = (os.path.dirname(os.__file__),)
-
-
-def _imports(module: str, path: str) -> Iterator[str]:
-    """Yields the possible module names of all import statements in a file; none where it cannot be parsed."""
-    if (tree := parse_source(read_file(path) or b"")) is not None:
-        yield from imported_modules(tree, package_of(module, path))
 
 
 def _look(path: str) -> _Seen | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.common.advice import how_to
@@ -13,7 +13,7 @@ from orchestrator.doctor.checks.workers import QUEUE, silence_counts
 from orchestrator.doctor.facts import Facts
 from orchestrator.doctor.finding import Code, Finding, Reconcile, Severity
 from orchestrator.doctor.table_facts import Attempt, FailedStudy, Study
-from orchestrator.model.lifecycle import LIVE, AttemptState
+from orchestrator.model.lifecycle import LIVE, TRAINING, AttemptState
 from orchestrator.model.state_words import SUSPENDED, UNATTENDED, study_word
 from orchestrator.model.study_states import HELD
 from orchestrator.model.suspension import remedy
@@ -24,8 +24,6 @@ _NO_BUNDLES = re.compile(r"this worker runs no code that is sent to it")
 _SIGNED_BY = re.compile(r"it is signed with (?:the key '([^']+)'|no key that has a name)")
 _NOT_RUN = re.compile(r"whose entries are separated by ; — (.+)$")
 """The words of a worker's refusals."""
-
-_TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
 
 
 def check(facts: Facts) -> Iterator[Finding]:
@@ -66,7 +64,7 @@ def check(facts: Facts) -> Iterator[Finding]:
 
 def _standing(facts: Facts) -> Finding:
     books = facts.books
-    trains = sum(each.state in _TRAINING for each in books.attempts)
+    trains = sum(each.state in TRAINING for each in books.attempts)
     waits = sum(each.state in (AttemptState.QUEUED, AttemptState.SENT) for each in books.attempts)
     names = listed(f"{each.name} ({_word(facts, each)})" for each in books.studies)
     bundles, size = books.code
@@ -94,14 +92,10 @@ def _by_serve(facts: Facts, then: str) -> str:
     return then if facts.active else "serve mends it when it starts"
 
 
-def _trials(attempts: Iterable[Attempt]) -> str:
-    return listed(each.trial for each in attempts)
-
-
 def _finding(
     code: Code, study: Study, attempts: Sequence[Attempt], text: str, remedy: str, mend: Reconcile | None
 ) -> Finding:
-    about = f"study {study.name}, trial{'s' if len(attempts) > 1 else ''} {_trials(attempts)}"
+    about = f"study {study.name}, trial{'s' if len(attempts) > 1 else ''} {listed(each.trial for each in attempts)}"
     return code.finding(about, text, remedy, repair=mend)
 
 
@@ -118,7 +112,7 @@ def _held(study: Study) -> Iterator[Finding]:
 def _outrun(facts: Facts, study: Study) -> Iterator[Finding]:
     """A study whose trials wait while other studies have all slots of its queue."""
     slots = {sign.slot: sign.token for sign in facts.workers.signs if study.queue in sign.queues and sign.slot}
-    owner = {each.token: each.study for each in facts.books.attempts if each.state in _TRAINING}
+    owner = {each.token: each.study for each in facts.books.attempts if each.state in TRAINING}
     waits = facts.books.of(study.name, AttemptState.QUEUED, AttemptState.SENT)
     others = {owner[token] for token in slots.values() if token in owner}
     if not waits or not slots or study.name in others or not all(token in owner for token in slots.values()):
@@ -230,7 +224,7 @@ def _unsent(facts: Facts, study: Study) -> Iterator[Finding]:
 
 
 def _confirmations(facts: Facts, study: Study) -> Iterator[Finding]:
-    found = [each for each in facts.books.of(study.name, *_TRAINING) if each.token in facts.redis.unconfirmed]
+    found = [each for each in facts.books.of(study.name, *TRAINING) if each.token in facts.redis.unconfirmed]
     if found:
         text = "Redis lacks its confirmation, so its worker sends every event again and gets no verdict"
         remedy = _by_serve(facts, "see whether Redis evicts keys; the next event brings it back")
@@ -241,7 +235,7 @@ def _silent(facts: Facts, study: Study) -> Iterator[Finding]:
     if not silence_counts(facts):
         return
     heard = {(sign.token, sign.runner) for sign in facts.workers.signs}
-    found = [each for each in facts.books.of(study.name, *_TRAINING) if (each.token, each.runner) not in heard]
+    found = [each for each in facts.books.of(study.name, *TRAINING) if (each.token, each.runner) not in heard]
     if found:
         slots = listed(sorted({each.slot or "an unknown slot" for each in found}))
         text = f"no heartbeat for it from {slots} in {duration(facts.workers.listened)}"

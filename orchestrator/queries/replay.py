@@ -26,7 +26,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.common.faults import Fault
 from orchestrator.model.records import Recording
 from orchestrator.model.trial_length import Lengths
-from orchestrator.pruning import Outcome, RuleBase
+from orchestrator.pruning import Outcome, RuleBase, registry
 from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.pruning.pausing import PausingRule
 from orchestrator.queries.curve_loop import Curve, CurveLoop
@@ -188,18 +188,30 @@ def curves(recording: Recording) -> list[Curve]:
 
 
 def side_by_side(recording: Recording) -> int:
-    """Returns how many trials were trained at once: the most that had begun to report and had not ended, at any
-    report. Where trials were paused in between, those count too."""
+    """Returns how many trials were trained at once: the most that had begun to report, had not ended and were not
+    paused, at any report."""
     left = Counter(trial for trial, _, _ in recording.reports)
+    rungs, reached = _recorded_rungs(recording), dict.fromkeys(left, 0)
     running: set[int] = set()
     most = 1
-    for trial, _, _ in recording.reports:
+    for trial, step, _ in recording.reports:
         running.add(trial)
         most = max(most, len(running))
         left[trial] -= 1
-        if not left[trial]:
+        before, reached[trial] = reached[trial], max(reached[trial], bisect_right(rungs, step))
+        if not left[trial] or reached[trial] > before:
             running.remove(trial)
     return most
+
+
+def _recorded_rungs(recording: Recording) -> Sequence[int]:
+    """Returns the rungs at which trials paused; empty where the study's rule pauses none."""
+    pruner = (recording.study.spec or {}).get("pruner")
+    table = registry.read(pruner) if pruner else None
+    if table is None or not table.promotes:
+        return ()
+    rule = _made(table, recording)
+    return rule.rungs if isinstance(rule, PausingRule) else ()
 
 
 def steps_for(table: RuleArguments, recording: Recording) -> int | None:
@@ -281,16 +293,20 @@ def place_ends(recording: Recording) -> dict[int, list[int]]:
 
 
 def _build(recording: Recording, candidate: Candidate) -> RuleBase:
-    study = recording.study
-    trials = study.trials if study.spec is None else int(study.spec.get("trials", study.trials))
-    max_steps = steps_for(candidate.table, recording)
     try:
-        candidate.table.check_steps(max_steps, ())
-        return rules.build(candidate.table, study.direction, study_name=study.name, max_steps=max_steps, trials=trials)
+        candidate.table.check_steps(steps_for(candidate.table, recording), ())
+        return _made(candidate.table, recording)
     except Fault as fault:
-        raise fault.blame(f"rule '{candidate.label}', for study '{study.name}'") from None
+        raise fault.blame(f"rule '{candidate.label}', for study '{recording.study.name}'") from None
     except BadInput as error:
         raise error.within(f"rule '{candidate.label}'") from None
+
+
+def _made(table: RuleArguments, recording: Recording) -> RuleBase:
+    study = recording.study
+    trials = study.trials if study.spec is None else int(study.spec.get("trials", study.trials))
+    max_steps = steps_for(table, recording)
+    return rules.build(table, study.direction, study_name=study.name, max_steps=max_steps, trials=trials)
 
 
 def _as_recorded(recording: Recording) -> Result:

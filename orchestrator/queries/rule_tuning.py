@@ -120,15 +120,16 @@ def _searches(table: RuleArguments, recording: Recording) -> list[tuple[float, f
     winner = study.ranking[0] if study.ranking else min(study.completed)
     best = study.completed[winner]
     scale = abs(best - statistics.median(study.completed.values())) or 1.0
+    # A rule that trains no trial to its end has found nothing, however alike the completed ones are.
+    worst = max(1.0, *(abs(best - value) / scale for value in study.completed.values()))
     found = []
     for turn in range(ORDERS):
         order = list(recorded)
         if turn:
             random.Random(turn).shuffle(order)
         trained, left = _run(_rule(table, recording), order, slots)
-        worst = max(abs(best - value) for value in study.completed.values())
-        loss = min((abs(best - study.completed[trial]) for trial in left if trial in study.completed), default=worst)
-        found.append((trained / whole, loss / scale, winner in left))
+        losses = [abs(best - study.completed[trial]) / scale for trial in left if trial in study.completed]
+        found.append((trained / whole, min(losses, default=worst), winner in left))
     return found
 
 

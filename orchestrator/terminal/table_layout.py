@@ -56,7 +56,7 @@ class Column:
 
 
 def lay_out(columns: Sequence[Column], width: int) -> tuple[list[Text], list[str]]:
-    """Returns the lines of a table, the head first, and the names of the columns that were left out.
+    """Returns the lines of a table, the head first, and the names of the columns that were left out, if they have one.
 
     A line is at most ``width`` cells long. Where the columns of rank 0 alone are longer, the widest of them are cut;
     where even that is not enough, the last ones are left out.
@@ -65,7 +65,7 @@ def lay_out(columns: Sequence[Column], width: int) -> tuple[list[Text], list[str
     shown = [(column, widths[place]) for place, column in enumerate(columns) if place in widths]
     rows = zip(*(column.cells for column, _ in shown), strict=True)
     lines = [_line(row, shown) for row in ([(column.head, "dim") for column, _ in shown], *rows)]
-    return lines, [column.head for place, column in enumerate(columns) if place not in widths]
+    return lines, [column.head for place, column in enumerate(columns) if place not in widths and column.head]
 
 
 def wrapped(line: str, width: int) -> list[str]:
@@ -87,8 +87,8 @@ def wrapped(line: str, width: int) -> list[str]:
 
 
 def no_room(left_out: Sequence[str]) -> str:
-    """Returns the remark about columns that were left out; those without a name are not mentioned."""
-    return f"no room for {', '.join(filter(None, left_out))}: a wider terminal or JSON shows more"
+    """Returns the remark about columns that were left out."""
+    return f"no room for {', '.join(left_out)}: a wider terminal or JSON shows more"
 
 
 def _fit(columns: Sequence[Column], width: int) -> dict[int, int]:

@@ -56,6 +56,10 @@ def test_a_rule_that_stops_ends_trials_and_one_that_prunes_nothing_ends_none() -
 def test_how_many_trained_side_by_side() -> None:
     assert side_by_side(recording(7, beside=3)) == 3
     assert side_by_side(recording(1)) == 1
+    slices = [(trial, step, 0.5) for step in (1, 2, 3) for trial in range(6)]
+    assert side_by_side(replace(recording(6), reports=slices)) == 6
+    facts = replace(recording(6).study, spec={"trials": 6, "max_steps": 9, "pruner": {"name": "index"}})
+    assert side_by_side(replace(recording(6), reports=slices, study=facts)) == 1
     assert [curve.trial for curve in curves(recording(4))] == [0, 1, 2, 3]
 
 

@@ -184,7 +184,7 @@ def test_where_there_is_little_room_columns_are_left_out(width: int) -> None:
     lines = text(found, compare(found, [candidate("median n_startup_trials=2")]), width).splitlines()
     assert max(map(len, lines[2:5])) <= width
     assert {"rule", "epochs", "saved", "winner"} <= set(lines[2].split())
-    assert ("no room for" in lines[-1]) is (width < 100)
+    assert ("no room for" in lines[-1]) is (width < 80)
 
 
 def test_ten_thousand_trials_take_seconds_and_say_so() -> None:

@@ -59,6 +59,16 @@ def test_where_values_tell_nothing_before_the_end_no_rule_with_a_loss_is_recomme
     assert any(not each.is_safe for each in judged)
 
 
+def test_a_rule_that_trains_no_trial_to_its_end_has_lost_all() -> None:
+    judged = {each.label: each for each in judge([recording(1)])}
+    halving = judged['asha mode="promotion" reduction_factor=2']
+    assert halving.kept == 0
+    assert halving.loss >= 1
+    best = recommend(list(judged.values()), promotes=True)
+    assert best is not None
+    assert best.kept == 1
+
+
 def test_little_evidence_is_called_little_and_none_recommends_nothing() -> None:
     assert "hardly tell rules apart" in text([recording(5)], judge([recording(5)]))
     assert judge([recording(0)]) == []

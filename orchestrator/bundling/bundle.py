@@ -141,21 +141,28 @@ def _with_blank_lines(source: Source, chosen: list[Statement], imports: list[str
     lines = [""] * len(every)
     futures = [Statement(node, source, -1) for node in source.tree.body if _is_future(node)]
     for each in (*futures, *chosen):
-        alone = not any(
-            other is not each.node and other.lineno <= each.last and (other.end_lineno or 0) >= each.first
-            for other in source.tree.body
-        )
-        if alone:
+        if _has_lines_alone(each):
             lines[each.first - 1 : each.last] = every[each.first - 1 : each.last]
         else:
-            text = ast.get_source_segment(source.text, each.node) or ast.unparse(each.node)
+            text = _text_of(each)
             before = lines[each.first - 1]
             lines[each.first - 1] = f"{before}; {text}" if before and text not in before else text
     return "\n".join([*lines, *imports])
 
 
+def _has_lines_alone(statement: Statement) -> bool:
+    """Whether no other statement begins or ends on the lines of this one."""
+    return not any(
+        other is not statement.node and other.lineno <= statement.last and (other.end_lineno or 0) >= statement.first
+        for other in statement.source.tree.body
+    )
+
+
 def _text_of(statement: Statement) -> str:
-    return "\n".join(statement.source.text.split("\n")[statement.first - 1 : statement.last])
+    text = statement.source.text
+    if _has_lines_alone(statement):
+        return "\n".join(text.split("\n")[statement.first - 1 : statement.last])
+    return ast.get_source_segment(text, statement.node) or ast.unparse(statement.node)
 
 
 def _is_future(node: ast.stmt) -> bool:

@@ -73,7 +73,8 @@ def sets_part(node: ast.stmt) -> bool:
     """Whether a statement is an assignment, or ``setattr``: it says itself what it changes, as no other call does."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Call) and _is_setter(node.value.func)
-    return isinstance(node, ast.Assign | ast.AugAssign)
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+    return any(isinstance(each, ast.Attribute | ast.Subscript) for each in targets)
 
 
 def looked_up_names(node: ast.AST) -> set[str] | None:

@@ -10,6 +10,7 @@ from importlib.machinery import SourceFileLoader
 from types import BuiltinFunctionType, FunctionType, ModuleType, NoneType
 from typing import Any
 
+from orchestrator.bundling.effects import SHOW, Effects
 from orchestrator.bundling.literals import are_equal, literal_of
 from orchestrator.bundling.names import (
     STAR,
@@ -33,9 +34,6 @@ from orchestrator.common.faults import show
 _OF_NOTEBOOKS = ("get_ipython", "In", "Out", "_ih", "_oh", "_dh", "exit", "quit")
 _SEARCHES = ("orchestrator", "optuna")
 """Packages whose calls at the top level begin a search, or set up the caller's own output."""
-
-_SHOW = ("logging", "loguru", "rich", "tqdm")
-"""Packages whose objects show what they are given."""
 
 _COMMAND_LINE = ("parse_args", "parse_known_args", "parse_intermixed_args")
 
@@ -75,6 +73,7 @@ class Selection:
         self._entry = ""
         self._changed: dict[Statement, set[str]] = {}
         self._registrations = Registrations(namespace, self._definition_of, [each.node for each in self._bound])
+        self._effects = Effects(namespace, self._definition_of)
         self.chosen: set[Statement] = set()
         self.imports: list[str] = []
 
@@ -122,7 +121,8 @@ class Selection:
 
     def check_literals(self) -> None:
         """Refuses constants that are not what their source says. Raises BadInput."""
-        changed = {name for each in self.chosen for name in self._changed_by(each) | set_as_global(each.node)}
+        roots = {name for each in self.chosen for name in self._changed_by(each) | set_as_global(each.node)}
+        changed = self._effects.touched(roots, self._literals)
         for name, (statement, value) in self._literals.items():
             if name in changed or name not in self._known or name not in self._namespace:
                 continue
@@ -271,7 +271,7 @@ class Selection:
             if statement in self.chosen or not statement.has_run:
                 continue
             defines = isinstance(statement.node, _DEFINITIONS)
-            roots = self._changed_by(statement) & self._known
+            roots = self._effects.touched(self._changed_by(statement), self._known)
             if not roots or any(self._begins_a_search(root) for root in roots):
                 continue
             read = read_names(statement.node) | bound_names(statement.node)
@@ -314,6 +314,8 @@ class Selection:
                 # What a library's decorator makes is a function like any other.
                 changed = {root for root in changed if not isinstance(self._namespace.get(root), ModuleType)}
                 changed |= self._registrations.changed_by(statement.node)
+            else:
+                changed |= self._effects.changed_by(statement.node)
             self._changed[statement] = changed
         return self._changed[statement]
 
@@ -344,7 +346,7 @@ class Selection:
     def _is_of_library(self, root: str) -> bool:
         """Whether the name is a module, or an object that only shows what it is told, such as a logger."""
         value = self._namespace.get(root)
-        return isinstance(value, ModuleType) or type(value).__module__.partition(".")[0] in _SHOW
+        return isinstance(value, ModuleType) or type(value).__module__.partition(".")[0] in SHOW
 
     def _begins_a_search(self, root: str) -> bool:
         value = self._namespace.get(root)

@@ -360,4 +360,21 @@ CARRIED = [
         "import inspect\nobjective = inspect.isclass\n",
         lacks=("inspect.py",),
     ),
+    Kind(
+        "a constant that was changed at run time",
+        "RATE = 1\ndef change():\n    global RATE\n    RATE = 2\nchange()\ndef objective(trial): return RATE\n",
+    ),
+    Kind(
+        "a list that a function has filled",
+        "DATA = []\ndef fill(): DATA.append(1)\nfill()\ndef objective(trial): return len(DATA)\n",
+    ),
+    Kind(
+        "a registry that a call has filled, empty in its source",
+        "DATA = list()\ndef fill(): DATA.append(1)\nfill()\ndef objective(trial): return len(DATA)\n",
+    ),
+    Kind(
+        "a dictionary into which a call has put an array",
+        "import numpy as np\nDATA = {'a': None}\ndef fill(): DATA['a'] = np.zeros(3)\nfill()\n"
+        "def objective(trial): return DATA['a'].sum()\n",
+    ),
 ]

@@ -66,16 +66,6 @@ REFUSED = [
         "uses 'helper', a function whose source cannot be found",
     ),
     Kind(
-        "a constant that was changed at run time",
-        "RATE = 1\ndef change():\n    global RATE\n    RATE = 2\nchange()\ndef objective(trial): return RATE\n",
-        "uses 'RATE', which is 2 now and 1 in line 1 of",
-    ),
-    Kind(
-        "a list that a function has filled",
-        "DATA = []\ndef fill(): DATA.append(1)\nfill()\ndef objective(trial): return len(DATA)\n",
-        "uses 'DATA', which is 1 entry now and 0 entries in line 1 of",
-    ),
-    Kind(
         "a name that only the main guard sets",
         "def objective(trial): return rate\n",
         "uses 'rate', which is set only under if __name__ == '__main__'",

@@ -263,20 +263,9 @@ CHANGED = [
 
 UNREGISTERED = [
     Kind(
-        "a registry that a call has filled, empty in its source",
-        "DATA = list()\ndef fill(): DATA.append(1)\nfill()\ndef objective(trial): return len(DATA)\n",
-        "uses 'DATA', which is 1 entry now and 0 entries in line 1 of",
-    ),
-    Kind(
         "a closure over a class",
         "def build():\n    class M: v = 1\n    def objective(trial): return M.v\n    return objective\n",
         "of the function around it; move 'M' to the top level of the file",
         given="build()",
-    ),
-    Kind(
-        "a dictionary into which a call has put an array",
-        "import numpy as np\nDATA = {'a': None}\ndef fill(): DATA['a'] = np.zeros(3)\nfill()\n"
-        "def objective(trial): return DATA['a'].sum()\n",
-        "uses 'DATA', which is 1 entry now and 1 entry in line 2 of",
     ),
 ]

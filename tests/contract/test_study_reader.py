@@ -184,7 +184,7 @@ def test_several_objectives_are_refused(leased: LeasedStore) -> None:
 
 def test_a_database_without_our_tables(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/plain.db"
-    with optuna_storage(url) as storage:
+    with optuna_storage(url, prepared=False) as storage:
         optuna.create_study(study_name="plain", storage=storage)
     with open_study_reader(url) as found:
         assert found.recording("plain").trials == {}

@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 
 from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import OPERATION
 from orchestrator.storage.database import Database
 from orchestrator.storage.own_tables import commands
-from orchestrator.storage.sql_dialects import insert_new_rows, integers, is_among, update_rows
+from orchestrator.storage.sql_dialects import Transaction, insert_new_rows, integers, is_among, update_rows
 
 LONGEST_KEPT = 1 << 20
 """Characters of the payload of a command that are kept once it was answered."""
@@ -62,7 +62,7 @@ class CommandTable:
             return connection.execute(query).rowcount > 0
 
 
-def write_answers(connection: Connection, answers: Mapping[int, str]) -> None:
+def write_answers(connection: Transaction, answers: Mapping[int, str]) -> None:
     """Writes the answers to commands, by their id."""
     if not answers:
         return

@@ -20,6 +20,7 @@ from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput, NotReached
 from orchestrator.common.urls import redact
 from orchestrator.storage import migrations, own_tables
+from orchestrator.storage.pipeline import Pipeline
 from orchestrator.storage.schema_check import (
     is_being_made,
     optuna_is_current,
@@ -27,6 +28,7 @@ from orchestrator.storage.schema_check import (
     own_schema,
     shown,
 )
+from orchestrator.storage.sql_dialects import Transaction
 from orchestrator.storage.sqlite_files import (
     DAMAGED,
     OTHER_FILE,
@@ -73,6 +75,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "keepalives_count": 3,
             # What was sent and is not acknowledged for so many milliseconds ends the connection.
             "tcp_user_timeout": 15_000,
+            # At a rollback the driver forgets the statements that it has prepared, and with them a pipeline's.
+            "prepare_threshold": None,
         },
     },
 }
@@ -251,6 +255,17 @@ class Database:
                 raise
             problem = f"the role in this URL may not write: {_first_line(error)}"
             raise BadInput(redact(self.url), problem, "take one that may, such as orchestrator_writer") from None
+
+    @contextmanager
+    def write_together(self) -> Iterator[Transaction]:
+        """The same; PostgreSQL is sent statements together, as far as no rows are looked at in between."""
+        with self.write() as connection:
+            if self.dialect != "postgresql":
+                yield connection
+                return
+            pipeline = Pipeline(connection)
+            yield pipeline
+            pipeline.commit()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

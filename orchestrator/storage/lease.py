@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Float, bindparam, select, text, update
 from orchestrator.common.errors import NotTheWriter
 from orchestrator.storage.database import Database, is_gone, process_name
 from orchestrator.storage.own_tables import writer
-from orchestrator.storage.sql_dialects import current_time, insert_new_rows
+from orchestrator.storage.sql_dialects import Transaction, current_time, insert_new_rows
 
 _HOLD = text(
     "SELECT backend = pg_backend_pid() AS is_this FROM orchestrator_writer WHERE id = 1 AND term = :the_term"
@@ -98,29 +98,39 @@ class WriterLease:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that writes as the holder of the lease; raises as ``check`` does, before it begins."""
+        """One transaction that writes as the holder of the lease; raises NotTheWriter before it begins."""
         with self._database.write() as connection:
-            self.check(connection)
+            self.hold(connection)()
             yield connection
 
-    def check(self, connection: Connection) -> None:
-        """Keeps others from taking over within the caller's transaction.
+    @contextmanager
+    def writing_together(self) -> Iterator[tuple[Transaction, Callable[[], None]]]:
+        """The same, with few messages. Yields a check, too, that comes before the first change: what else has to be
+        known by then can be asked together with it."""
+        with self._database.write_together() as connection:
+            yield connection, self.hold(connection)
+
+    def hold(self, connection: Transaction) -> Callable[[], None]:
+        """Keeps others from taking over within the caller's transaction; returns what checks that none has.
 
         On PostgreSQL the lease is not renewed by that: a lock that lets ``renew`` pass beside it keeps a transaction
-        that lasts longer than the lease from ending it.
-
-        Raises:
-            NotTheWriter: another control plane has taken over.
+        that lasts longer than the lease from ending it. The check raises NotTheWriter where another control plane has
+        taken over.
         """
-        if self._database.dialect != "postgresql":
+        if isinstance(connection, Connection) and self._database.dialect != "postgresql":
             self._extend(connection)
-            return
-        found = connection.execute(_HOLD, {"the_term": self.term}).one_or_none()
-        if found is None:
-            raise self._deposed()
-        if not found.is_this:
-            # The next writer ends this connection, should it be frozen.
-            connection.execute(_USE_BACKEND)
+            return lambda: None
+        found = connection.execute(_HOLD, {"the_term": self.term})
+
+        def check() -> None:
+            row = next(iter(found), None)
+            if row is None:
+                raise self._deposed()
+            if not row.is_this:
+                # The next writer ends this connection, should it be frozen.
+                connection.execute(_USE_BACKEND, {})
+
+        return check
 
     def renew(self, database: Database) -> None:
         """Renews the lease in a transaction of its own, over ``database``.

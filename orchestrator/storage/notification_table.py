@@ -16,10 +16,10 @@ from orchestrator.model.study_status import NotificationStatus
 from orchestrator.spec import Spec
 from orchestrator.storage.optuna_tables import STUDIES
 from orchestrator.storage.own_tables import notes, studies
-from orchestrator.storage.sql_dialects import update_rows
+from orchestrator.storage.sql_dialects import Transaction, update_rows
 
 
-def settle(connection: Connection, states: Mapping[str, DeliveryState]) -> None:
+def settle(connection: Transaction, states: Mapping[str, DeliveryState]) -> None:
     """Writes what became of notifications, by their key."""
     rows = [
         {"key": key, "state": state, "tries": tries, "detail": detail, "changed": at}

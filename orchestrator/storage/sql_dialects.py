@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     ARRAY,
     Column,
     ColumnElement,
-    Connection,
+    Dialect,
     Enum,
+    Executable,
     Float,
     String,
     Table,
@@ -37,6 +38,21 @@ from sqlalchemy.types import TypeEngine
 
 Row = Mapping[str, Any]
 
+
+class Transaction(Protocol):
+    """What a statement is executed in: a connection of SQLAlchemy's, or a pipeline."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database's kind."""
+
+    def execute(self, statement: Executable, parameters: Any) -> Iterable[Any]:
+        """Has a statement executed; returns its rows."""
+
+    def exec_driver_sql(self, statement: str, parameters: Any) -> object:
+        """The same with a statement as the driver takes it."""
+
+
 _dialects: dict[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
 
 _NOW = {
@@ -50,23 +66,23 @@ def current_time(dialect: str) -> ColumnElement[float]:
     return literal_column(_NOW[dialect], Float)
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+def insert_rows(connection: Transaction, table: Table, rows: Sequence[Row]) -> None:
     """Inserts rows, which all have the same columns."""
     _execute(connection, _insert, table, rows, None)
 
 
-def insert_new_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+def insert_new_rows(connection: Transaction, table: Table, rows: Sequence[Row]) -> None:
     """Inserts the rows that are not there yet, and leaves alone those that are."""
     _execute(connection, _insert, table, rows, ())
 
 
-def replace_rows(connection: Connection, table: Table, keys: tuple[str, ...], rows: Sequence[Row]) -> None:
+def replace_rows(connection: Transaction, table: Table, keys: tuple[str, ...], rows: Sequence[Row]) -> None:
     """Inserts rows, in place of those that have the same ``keys``. No two of them may have the same."""
     _execute(connection, _insert, table, rows, keys)
 
 
 def update_rows(
-    connection: Connection,
+    connection: Transaction,
     table: Table,
     keys: tuple[str, ...],
     rows: Sequence[Row],
@@ -76,7 +92,7 @@ def update_rows(
     _execute(connection, _update, table, rows, keys, only)
 
 
-def delete_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+def delete_rows(connection: Transaction, table: Table, rows: Sequence[Row]) -> None:
     """Deletes the rows that have these values."""
     _execute(connection, _delete, table, rows)
 
@@ -94,12 +110,12 @@ def integers(dialect: str, values: Collection[int]) -> Any:
     return list(values) if dialect == "postgresql" else json.dumps(list(values))
 
 
-def _execute(connection: Connection, make: Any, table: Table, rows: Sequence[Row], *how: Any) -> None:
+def _execute(connection: Transaction, make: Any, table: Table, rows: Sequence[Row], *how: Any) -> None:
     if not rows:
         return
     columns = tuple(rows[0])
     if connection.dialect.name == "postgresql":
-        text, constants = _text(make, table, columns, *how)
+        text, constants = as_text(make("postgresql", table, columns, *how))
         values = {_name(column): array_literal([row[column] for row in rows]) for column in columns}
         connection.exec_driver_sql(text, constants | values)
     else:
@@ -108,14 +124,14 @@ def _execute(connection: Connection, make: Any, table: Table, rows: Sequence[Row
 
 
 @functools.cache
-def _text(make: Any, *what: Any) -> tuple[str, dict[str, Any]]:
+def as_text(statement: Any) -> tuple[str, dict[str, Any]]:
     """Returns a statement as psycopg takes it, and the values in it that are always the same.
 
     All parameters are texts: SQLAlchemy would look at each of them, and at the statement, every time, which is a
     quarter of what the statement costs this process.
     """
     make_dialect: Any = postgresql.psycopg.dialect  # it has no types
-    compiled = make("postgresql", *what).compile(dialect=make_dialect())
+    compiled = statement.compile(dialect=make_dialect())
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
 

@@ -6,7 +6,7 @@ import functools
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -28,15 +28,16 @@ from orchestrator.model.suspension import Suspension, describe
 from orchestrator.spec import Spec, differences
 from orchestrator.spec.compare import going_on
 from orchestrator.storage import own_tables
-from orchestrator.storage.batch_writer import BatchWriter, StudyBatch
+from orchestrator.storage.batch_writer import BatchWriter
 from orchestrator.storage.code_table import carried_code, find_code, write_code
 from orchestrator.storage.command_table import write_answers
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.notification_table import read_pending, read_statuses, settle
+from orchestrator.storage.open_trials import StudyBatch
 from orchestrator.storage.optuna_tables import STUDIES
 from orchestrator.storage.schedule_store import put_slots
-from orchestrator.storage.sql_dialects import integers, is_among
+from orchestrator.storage.sql_dialects import Transaction, integers, is_among
 from orchestrator.storage.study_loader import load_study
 from orchestrator.storage.suspension_store import delete_suspension, read_suspensions, write_suspension
 from tasks.code_bundle import CodeMessage
@@ -93,15 +94,14 @@ class Store:
             for name, changes in batches.items()
             if changes
         }
-        dialect = self._database.dialect
-        with self._writing() as connection:
-            if changed:
-                self._check_there(connection, changed)
-            growing = [batch.study_id for batch in changed.values() if batch.changes.new_trials]
-            if growing:
-                # As Optuna does it: two that ask at the same time must not both take the next number.
-                connection.execute(_locked(dialect), {"the_studies": integers(dialect, growing)})
-            BatchWriter(connection, list(changed.values())).write()
+        with self._leased.writing_together() as (connection, check_lease):
+            # Everything is asked before anything is looked at: that is one message.
+            check_there = self._ask_there(connection, changed) if changed else lambda: None
+            writer = BatchWriter(connection, list(changed.values()))
+            writer.ask()
+            check_lease()
+            check_there()
+            writer.write()
             write_answers(connection, answers or {})
             settle(connection, notes or {})
         # Only now: a transaction that did not commit has no ids.
@@ -302,17 +302,22 @@ class Store:
             )
         return snapshot
 
-    def _check_there(self, connection: Connection, names: Collection[str]) -> None:
-        """Raises where another process has deleted or renamed a study: what has its id now may be another one."""
+    def _ask_there(self, connection: Transaction, names: Collection[str]) -> Callable[[], None]:
+        """Returns what raises where another process has deleted or renamed a study: what has its id now may be another
+        one."""
         ids = [self._known[name].study_id for name in names]
         dialect = self._database.dialect
         found = connection.execute(_there(dialect), {"the_studies": integers(dialect, ids)})
-        there = {row.study_id: row for row in found}
-        for name in names:
-            study_id, uid, _ = self._known[name]
-            row = there.get(study_id)
-            if row is None or (row.study_name, row.uid) != (name, uid):
-                raise StudyGone(f"study '{name}' was deleted or renamed by another process")
+
+        def check() -> None:
+            there = {row.study_id: row for row in found}
+            for name in names:
+                study_id, uid, _ = self._known[name]
+                row = there.get(study_id)
+                if row is None or (row.study_name, row.uid) != (name, uid):
+                    raise StudyGone(f"study '{name}' was deleted or renamed by another process")
+
+        return check
 
     def _adopt_plain(self, spec: Spec) -> int:
         study_id = self._optuna.get_study_id_from_name(spec.name)
@@ -327,15 +332,13 @@ class Store:
         return study_id
 
     def _writing(self) -> AbstractContextManager[Connection]:
+        return self._leased.writing()
+
+    @property
+    def _leased(self) -> WriterLease:
         if self._lease is None:
             raise RuntimeError("this store was opened without the right to write studies")
-        return self._lease.writing()
-
-
-@functools.cache
-def _locked(dialect: str) -> Select[Any]:
-    query = select(STUDIES.c.study_id).where(is_among(dialect, STUDIES.c.study_id, "the_studies"))
-    return query.order_by(STUDIES.c.study_id).with_for_update()
+        return self._lease
 
 
 def _select_ours(*columns: Column[Any]) -> Select[Any]:

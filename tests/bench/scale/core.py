@@ -5,9 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import event
 
 from orchestrator.engine.inputs import EventReceived, Input, SamplerAnswered, SlotsCounted
 from orchestrator.engine.outputs import Batch, Send
@@ -16,7 +13,9 @@ from orchestrator.engine.study import StudyEngine
 from orchestrator.sampling.questions import feed_of
 from orchestrator.sampling.sampler_replica import Replica
 from orchestrator.spec import Spec
+from orchestrator.storage import database
 from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.pipeline import Pipeline, Rows, Values
 from orchestrator.storage.store import Store
 from tasks.contract import Body, Epoch, Event, Finished, Job, Paused, Started
 from tests.bench.control import Plane
@@ -194,9 +193,12 @@ def commit(folder: Path, size: Size) -> Iterator[Line]:
         jobs = {name: batch.sends[0].job for name, batch in batches.items()}
         statements: list[str] = []
 
-        def note(*arguments: Any) -> None:
-            statements.append(str(arguments[2]))
+        class Counted(Pipeline):
+            def exec_driver_sql(self, statement: str, parameters: Values | None = None) -> Rows:
+                statements.append(statement)
+                return super().exec_driver_sql(statement, parameters)
 
+        database.Pipeline = Counted  # type: ignore[misc]
         costs = []
         for step in range(6):
             for name, engine in engines.items():
@@ -205,13 +207,12 @@ def commit(folder: Path, size: Size) -> Iterator[Line]:
                     engine.apply(runners.start(job), time.time())
                 engine.apply(runners.say(job.token, Epoch(step=step + 1, value=0.5)), time.time())
             changes = {name: batch.changes for name, batch in _take(engines).items()}
-            event.listen(it.database.engine, "before_cursor_execute", note)
             statements.clear()
             begun = time.process_time()
             store.commit(changes)
             costs.append(time.process_time() - begun)
-            event.remove(it.database.engine, "before_cursor_execute", note)
         store.close()
+        database.Pipeline = Pipeline  # type: ignore[misc]
         yield Line(
             f"a commit that touches {size.studies} studies",
             "301 statements, 45 ms of CPU",

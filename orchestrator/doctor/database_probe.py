@@ -52,6 +52,7 @@ from orchestrator.storage.schema_check import optuna_schema, own_schema, shown
 from orchestrator.storage.sql_dialects import current_time
 from orchestrator.storage.sqlite_files import path_of
 from orchestrator.storage.suspension_store import read_suspensions
+from tasks.program.allowlist import entry_of
 
 LOCK_SECONDS = 1.0
 """Wait for SQLite's write lock; a control plane holds it for milliseconds."""
@@ -246,11 +247,13 @@ def _study(connection: Connection, row: Any, live: int) -> Study:
 
 
 def _failed(row: Any) -> FailedStudy:
+    found = FailedStudy(row.study_name, "trials", row.reason, time.time() - row.changed)
     try:
-        queue = str(json.loads(row.spec).get("queue", ""))
-    except (ValueError, AttributeError, RecursionError):
-        queue = ""
-    return FailedStudy(row.study_name, queue or "trials", row.reason, time.time() - row.changed)
+        spec = Spec.from_json(json.loads(row.spec))
+    except (BadInput, ValueError, RecursionError):
+        return found
+    program = "" if spec.command is None else entry_of(spec.command.command())
+    return replace(found, queue=spec.queue, sends_code=bool(spec.code and spec.code.bundle), program=program)
 
 
 def _attempts(connection: Connection, now: float) -> Iterator[Attempt]:

@@ -73,12 +73,20 @@ class Study:
 
 @dataclass(frozen=True)
 class FailedStudy:
-    """A study that has failed not long ago, and why; ``age`` is how long ago."""
+    """A study that has failed not long ago, and why.
+
+    Attributes:
+        age: How long ago.
+        sends_code: Whether it sends a code bundle to workers.
+        program: The entry of a worker's list that admits its program; empty where it runs none.
+    """
 
     name: str
     queue: str
     reason: str
     age: float
+    sends_code: bool = False
+    program: str = ""
 
 
 @dataclass(frozen=True)

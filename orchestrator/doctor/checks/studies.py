@@ -17,6 +17,8 @@ from orchestrator.model.lifecycle import LIVE, TRAINING, AttemptState
 from orchestrator.model.state_words import SUSPENDED, UNATTENDED, study_word
 from orchestrator.model.study_states import HELD
 from orchestrator.model.suspension import remedy
+from tasks.objective_allowlist import OBJECTIVES
+from tasks.program.allowlist import COMMANDS
 
 _NOT_ADMITTED = re.compile(r"this worker does not admit '([^']+)'")
 _ADMITTED = re.compile(r"admits ORCHESTRATOR_OBJECTIVES=(\S+?)(?:: add|;|$)")
@@ -144,7 +146,7 @@ def _failed(facts: Facts) -> Iterator[Finding]:
 
 def _admitting(study: FailedStudy) -> str:
     """Returns the command of a worker that admits what a study could not run; empty where it failed otherwise."""
-    variable = value = missing = ""
+    admits, missing = dict[str, str](), ""
     if found := _NOT_ADMITTED.search(study.reason):
         missing = found[1]
     elif _NO_BUNDLES.search(study.reason):
@@ -153,11 +155,15 @@ def _admitting(study: FailedStudy) -> str:
         missing = f"bundle:{found[1] or '*'}"
     if missing:
         already = _ADMITTED.search(study.reason)
-        variable, value = "ORCHESTRATOR_OBJECTIVES", ",".join(filter(None, [already and already[1], missing]))
+        admits[OBJECTIVES] = ",".join(filter(None, [already and already[1], missing]))
+        if study.program:
+            # A worker looks at the program once it admits the code that comes with it.
+            admits[COMMANDS] = study.program
     elif found := _NOT_RUN.search(study.reason):
-        variable, value = "ORCHESTRATOR_COMMANDS", found[1]
+        admits = ({OBJECTIVES: "bundle:*"} if study.sends_code else {}) | {COMMANDS: found[1]}
     queues = "" if study.queue == QUEUE else f" --queues {study.queue}"
-    return variable and f"{variable}={shlex.quote(value)} orchestrator worker{queues}"
+    shown = " ".join(f"{variable}={shlex.quote(value)}" for variable, value in admits.items())
+    return shown and f"{shown} orchestrator worker{queues}"
 
 
 def _idle(facts: Facts, study: Study) -> Iterator[Finding]:

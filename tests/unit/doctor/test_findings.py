@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from typing import Any
 
 import process_findings
 import pytest
@@ -45,8 +46,8 @@ def no_workers(queue: str) -> Facts:
     return workers(study(idle(), queue=queue), workers=(), signs=())
 
 
-def failed(reason: str) -> Facts:
-    return books(failed=(FailedStudy("broken", "gpu", reason, 60.0),))
+def failed(reason: str, **more: Any) -> Facts:
+    return books(failed=(FailedStudy("broken", "gpu", reason, 60.0, **more),))
 
 
 def wrong(facts: Facts) -> list[Finding]:
@@ -221,6 +222,21 @@ ADVICE: list[tuple[str, Facts, Code, str]] = [
         failed(f"{NO_BUNDLES}; it admits ORCHESTRATOR_OBJECTIVES=mine.train,more"),
         Code.STUDY_FAILED,
         "ORCHESTRATOR_OBJECTIVES='mine.train,more,bundle:*' orchestrator worker --queues gpu",
+    ),
+    (
+        "a program whose files are sent",
+        failed(NO_BUNDLES, sends_code=True, program="python train.py"),
+        Code.STUDY_FAILED,
+        "ORCHESTRATOR_OBJECTIVES='bundle:*' ORCHESTRATOR_COMMANDS='python train.py' orchestrator worker --queues gpu",
+    ),
+    (
+        "a program that is not admitted, whose files are sent",
+        failed(NOT_RUN, sends_code=True, program="python train.py --lr '{lr}'"),
+        Code.STUDY_FAILED,
+        (
+            "ORCHESTRATOR_OBJECTIVES='bundle:*' ORCHESTRATOR_COMMANDS='python train.py --lr '\"'\"'{lr}'\"'\"'' "
+            "orchestrator worker --queues gpu"
+        ),
     ),
     (
         "code of another author",

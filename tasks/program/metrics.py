@@ -116,11 +116,11 @@ def _number(name: str, value: Any) -> float:
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadReport(f"'{name:.100}' is {value!r:.80} in a report, but must be a number")
+        raise BadReport(f"{name!r:.100} is {value!r:.80} in a report, but must be a number")
     try:
         return float(value)
     except OverflowError:
-        raise BadReport(f"'{name:.100}' is beyond the range of numbers in a report") from None
+        raise BadReport(f"{name!r:.100} is beyond the range of numbers in a report") from None
 
 
 class _TooSlow(Exception):

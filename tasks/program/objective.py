@@ -218,5 +218,5 @@ def _better(trial: WorkerTrial, one: float, other: float) -> float:
 
 def _whole(name: str, value: float) -> int:
     if not value.is_integer() or value < 0:
-        raise BadReport(f"'{name:.100}' is {value:g}, and steps are whole numbers from 0 on")
+        raise BadReport(f"{name!r:.100} is {value:g}, and steps are whole numbers from 0 on")
     return int(value)

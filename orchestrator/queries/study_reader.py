@@ -264,7 +264,9 @@ class StudyReader:
                 seconds(row.datetime_start),
                 seconds(row.datetime_complete),
             )
-            for row in self._connection.execute(_select_trials().where(TRIALS.c.study_id == study_id))
+            for row in self._connection.execute(
+                _select_trials().where(TRIALS.c.study_id == study_id).order_by(TRIALS.c.number)
+            )
         }
         moments: dict[tuple[int, int], float] = {}
         for table in (own_tables.decisions, own_tables.closest) if self._ours else ():

@@ -201,7 +201,7 @@ class Store:
         """
         live = select(own_tables.attempts.c.study_id).where(own_tables.attempts.c.state.in_(sorted(LIVE)))
         unsettled = own_tables.studies.c.state.not_in(sorted(ENDED)) | own_tables.studies.c.study_id.in_(live)
-        query = _select_ours().where(unsettled).order_by(own_tables.studies.c.created)
+        query = _select_ours().where(unsettled).order_by(own_tables.studies.c.created, STUDIES.c.study_id)
         with self._database.read() as connection:
             return [row.study_name for row in connection.execute(query)]
 

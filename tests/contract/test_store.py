@@ -199,6 +199,7 @@ def test_studies_do_not_mix(leased: LeasedStore) -> None:
     leased.store.commit({"one": a_trial(values=[(0, 0, 1.0)]), "two": second})
     assert [leased.optuna_trials(name)[0].intermediate_values for name in ("one", "two")] == [{0: 1.0}, {0: 2.0}]
     assert [row.token for row in leased.load("two").attempts] == ["t"]
+    leased.store.commit({"one": Changes(study_state=("paused", "", NOW))})  # PostgreSQL moves a row that is changed
     assert leased.store.unsettled() == ["one", "two"]
     leased.store.commit({"one": Changes(study_state=("finished", "", NOW))})
     assert leased.store.state("one") == "finished"

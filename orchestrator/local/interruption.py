@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.common.signals import StopRequest
 from orchestrator.local.child_process import ChildProcess
 from orchestrator.model.state_words import UNATTENDED
+from orchestrator.model.study_states import MOVES
 from orchestrator.terminal.views import View
 from orchestrator.terminal.watch import show_current
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from orchestrator.messaging.command_client import CommandClient
 
 ANSWER_SECONDS = 3.0
+
+POLL_SECONDS = 0.1
 
 
 class Interrupted(OrchestratorError):
@@ -45,6 +49,7 @@ class Endings:
     Attributes:
         children: The processes to end.
         told: Whether the user was told how the search is gone on with.
+        left: Whether another run goes on with the study.
     """
 
     def __init__(self, *, ends_process: bool) -> None:
@@ -53,6 +58,7 @@ class Endings:
         self._at_once = False
         self.children: list[ChildProcess] = []
         self.told = False
+        self.left = False
 
     def __call__(self, signum: signal.Signals, request: StopRequest) -> None:
         if self._first is None:
@@ -120,9 +126,17 @@ def _interrupt_unattended(plan: Plan, endings: Endings) -> bool:
     from orchestrator.control.unattended import steer_unattended
     from orchestrator.queries.readonly import open_study_reader
 
-    with open_study_reader(storage_url_of(plan.settings)) as reader:
-        if reader.overview(plan.spec.name).progress.state != UNATTENDED:
+    def state() -> str:
+        with open_study_reader(storage_url_of(plan.settings)) as reader:
+            return reader.overview(plan.spec.name).progress.state
+
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while (found := state()) != UNATTENDED:
+        # The run that it was handed to may be ending, and its control plane with it.
+        if found not in MOVES or endings.left or time.monotonic() > deadline:
             return False
+        endings.check_at_once()
+        time.sleep(POLL_SECONDS)
     steer_unattended(plan.settings, plan.spec.name, "interrupt", ANSWER_SECONDS, endings.check_at_once)
     return True
 

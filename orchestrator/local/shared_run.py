@@ -236,6 +236,7 @@ def _show(
                 follow(client, spec.name, since, view, check, lambda: retry(lambda: has_ended(store, spec.name)))
         except Interrupted:
             if spec.name == host.study or not guest.leave():
+                endings.left = True
                 view.say("no longer watching; the search goes on where it was begun")
             else:
                 hold(plan, view, issuer, storage_url, endings)

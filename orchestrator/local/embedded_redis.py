@@ -15,7 +15,7 @@ from pathlib import Path
 
 import redis
 
-from orchestrator.common.errors import OrchestratorError
+from orchestrator.common.errors import OrchestratorError, StudyFailed
 from tasks.app import connect
 from tasks.process_guards import PDEATHSIG, wait_for_exit
 
@@ -95,6 +95,13 @@ class EmbeddedServer:
             except redis.RedisError:
                 time.sleep(0.005)
         raise OrchestratorError(f"the embedded server did not start; its log is {self._folder / 'server.log'}")
+
+    def check(self) -> None:
+        """Raises StudyFailed where it has ended."""
+        if (code := self._process.poll()) is not None:
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            log = self._folder / "server.log"
+            raise StudyFailed(f"the embedded Redis server ended with {how}; the same command goes on (its log: {log})")
 
     def stop(self) -> None:
         """Has it write its buffer and end; kills it after 5 s."""

@@ -111,7 +111,8 @@ def _run_alone(
         # Their processes were killed together with the run that they had handed their studies to.
         abandoned(folder)
         name_study(folder, spec.name if settings.storage_url is None else None)
-        redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
+        embedded = None if settings.redis_url else _embedded(folder, lock, stack, spec)
+        redis_url = embedded.url if embedded else str(settings.redis_url)
         client = connect(redis_url)
         with outages_shown(view):
             server_retry(endings.check)(lambda: check_redis(client, redis_url))
@@ -186,6 +187,8 @@ def _run_alone(
         def check() -> None:
             watched.check()
             endings.check()
+            if embedded is not None:
+                embedded.check()
             _check_children(worker, server)
 
         retry = server_retry(check)
@@ -260,7 +263,7 @@ def _summarize(store: Store, name: str, storage_url: str, artifact_url: str, beg
     return summarize(store, name, storage_url, artifact_url, time.monotonic() - begun)
 
 
-def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> str:
+def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> EmbeddedServer:
     """Starts the embedded server, and empties the queue that a killed run may have left.
 
     The database holds what was in the queue. The control plane sends it again, in order, once it knows which trials
@@ -270,7 +273,7 @@ def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> str:
     stack.callback(server.stop)
     server.wait_ready()
     connect(server.url).delete(*queue_names(spec.queue), *redis_keys.CELERYS_OWN)
-    return server.url
+    return server
 
 
 def _admitted(plan: Plan) -> str:

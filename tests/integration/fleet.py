@@ -26,6 +26,16 @@ from tests import preloaded
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PATIENCE = 240.0
+STEADY = """
+name = "{name}"
+objective = "objectives:steady"
+direction = "maximize"
+trials = {trials}
+max_steps = 4
+[args]
+seconds = 0.05
+epochs = 4
+"""
 """How long anything is waited for, in seconds; reaching it is a failure, never a result."""
 
 real_servers_only = pytest.mark.parametrize("servers", ["real"], indirect=True)

@@ -16,18 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from fleet import Fleet, Process, command_line, descendants, wait_for, with_environment
-
-SPEC = """
-name = "{name}"
-objective = "objectives:steady"
-direction = "maximize"
-trials = {trials}
-max_steps = 4
-[args]
-seconds = 0.05
-epochs = 4
-"""
+from fleet import STEADY, Fleet, Process, command_line, descendants, wait_for, with_environment
 
 PHASES = {
     "begins": "starting the workers",
@@ -106,7 +95,7 @@ def terminal(it: Fleet, *arguments: str) -> Iterator[Terminal]:
 
 
 def write(it: Fleet, name: str, trials: int = 2000) -> str:
-    return str(it.write_spec(SPEC.format(name=name, trials=trials), f"{name}.toml"))
+    return str(it.write_spec(STEADY.format(name=name, trials=trials), f"{name}.toml"))
 
 
 def word(it: Fleet, name: str) -> str:

@@ -16,27 +16,17 @@ from pathlib import Path
 
 import pyte
 import pytest
-from fleet import PATIENCE, Fleet, Process, wait_for, with_environment
+from fleet import PATIENCE, STEADY, Fleet, Process, wait_for, with_environment
 
 from orchestrator.storage.database import Database
 from orchestrator.storage.store import Store
 from tests import preloaded
 
-SPEC = """
-name = "{name}"
-objective = "objectives:steady"
-direction = "maximize"
-trials = {trials}
-max_steps = 4
-[args]
-seconds = 0.05
-epochs = 4
-"""
 SHARES = "works in this folder, and trains '{}' on its slots, too"
 
 
 def write(it: Fleet, name: str, trials: int = 2000) -> Path:
-    return it.write_spec(SPEC.format(name=name, trials=trials), f"{name}.toml")
+    return it.write_spec(STEADY.format(name=name, trials=trials), f"{name}.toml")
 
 
 def begin(it: Fleet, name: str, trials: int = 2000) -> Process:
@@ -109,7 +99,7 @@ def test_the_end_of_the_second_ends_its_study_alone(alone: Fleet) -> None:
     assert (state(alone, "one"), first.popen.poll()) == ("running", None)
     # What the first cannot train waits for its end.
     write(alone, "later", 1).write_text(
-        SPEC.format(name="later", trials=1).replace("[args]", 'queue = "other"\n[args]', 1)
+        STEADY.format(name="later", trials=1).replace("[args]", 'queue = "other"\n[args]', 1)
     )
     later = alone.start("run", str(alone.folder / "later.toml"), "--slots", "1")
     says(later, "serves the queue 'trials', not 'other'; 'later' begins when it has ended")

@@ -52,6 +52,10 @@ class Connection:
         except NothingThere as error:
             return error
 
+    def _check_there(self, name: str) -> None:
+        if problem := self._missing(name):
+            raise UnknownStudy(problem.where, problem.problem, problem.remedy)
+
     def close(self) -> None:
         """Closes the connections of all studies that were opened as Optuna's objects, and takes no more calls."""
         self._closed = True
@@ -74,8 +78,7 @@ class Connection:
         Raises:
             UnknownStudy: there is none of that name.
         """
-        if problem := self._missing(name):
-            raise UnknownStudy(problem.where, problem.problem, problem.remedy)
+        self._check_there(name)
         study, closing = load_study(name, self.settings)
         self._opened[study] = closing
         return study

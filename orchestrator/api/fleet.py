@@ -36,8 +36,7 @@ class Fleet(Connection, Mapping[str, StudyHandle]):
             name = arguments.name_of_study(name)
         except BadInput as error:
             raise UnknownStudy(error.where, error.problem, error.remedy) from None
-        if problem := self._missing(name):
-            raise UnknownStudy(problem.where, problem.problem, problem.remedy)
+        self._check_there(name)
         return StudyHandle(self, name)
 
     @takes(name=arguments.text)

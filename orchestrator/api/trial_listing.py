@@ -82,7 +82,7 @@ class TrialListing:
         return chain(trials, map(enqueued_to_json, self._enqueued[:room]))
 
     def lines(self, width: int) -> list[RenderableType]:
-        """Returns the table, for a terminal of so many columns, and what is to be said of it."""
+        """Returns the table, for a terminal of so many columns, and notes on it."""
         from orchestrator.terminal.trial_table import enqueued_lines, remarks, render
 
         found = list(self._listing.trials(self._chosen.heads))

@@ -46,7 +46,7 @@ class OpenTrials:
 
     Args:
         connection: The transaction.
-        batches: What is to be written of each study.
+        batches: The changes to write, study by study.
     """
 
     def __init__(self, connection: Transaction, batches: Sequence[StudyBatch]) -> None:
